@@ -1,0 +1,43 @@
+//! Every bound of the server: its unit, its value and the reason for the value.
+//!
+//! Those that an operator may want to change are only defaults here and have a flag of the same
+//! name; the others are fixed. Nothing in the server grows past a bound that is not in this file.
+
+use std::time::Duration;
+
+// ---- HTTP ----
+
+/// Bytes of a request head, request line and all header fields together (RFC 9112 §2.1); past it 431.
+/// 16 KiB is what common proxies send at the most. Flag `--max-head-bytes`.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a request target (RFC 9112 §3.2); past it 414. RFC 9110 §4.1 asks for at least 8000.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// Header fields of one request; past it 431. A browser behind two proxies sends about 30.
+pub const HEADERS_MAX: usize = 100;
+
+/// Bytes of a decoded request body; past it 413. Flag `--max-body-bytes`.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a chunk-size line with its extensions (RFC 9112 §7.1.1); past it 400.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Bytes of the trailer section of a chunked body (RFC 9112 §7.1.2); past it 431.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+
+// ---- Routes ----
+
+/// Rows of a `many` result unless the route declares `max_rows`; more is an error, never a cut.
+pub const ROWS_MAX: usize = 1000;
+
+/// Parameters of one statement: the protocol counts them in 16 bits (Postgres §54.7, Bind).
+pub const PARAMS_MAX: usize = u16::MAX as usize;
+
+/// Nesting of a JSON document in a request body; past it 400.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+// ---- Postgres ----
+
+/// How long a statement may run unless its route says otherwise. Flag `--statement-timeout`.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(500);
