@@ -1,0 +1,183 @@
+//! The core ring: one io_uring per core that carries every socket of that core.
+//!
+//! `Ring::drive` is the core's main loop, called the pass: let the tasks that were woken run,
+//! queue what they wrote, enter the kernel once (submit everything, take every completion), hand
+//! the completions to their sockets, which wakes tasks. When no task is runnable and nothing was
+//! queued, that one call blocks until a completion or the next deadline.
+//!
+//! All `unsafe` of the data path is in this module. The rest of the crate sees [`Stream`],
+//! [`Listener`] and [`Event`], which are safe, single-threaded and own their descriptors.
+//!
+//! Kernel 6.1 or later: `SINGLE_ISSUER` and `DEFER_TASKRUN`, so that no completion interrupts the
+//! thread.
+
+mod buffers;
+mod completions;
+mod event;
+mod executor;
+mod listener;
+mod queue;
+mod setup;
+mod slab;
+mod socket;
+mod stream;
+mod tasks;
+mod timers;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use io_uring::{IoUring, cqueue};
+
+pub use event::{Event, Waker as EventWaker};
+pub use executor::run;
+pub use listener::Listener;
+pub use setup::{Options, Unsupported, probe};
+pub use stream::Stream;
+pub use timers::Sleep;
+
+use buffers::ProvidedBuffers;
+use queue::Queue;
+use slab::Slab;
+use timers::{Deadlines, Timers};
+
+/// The longest that an idle core stays in the kernel: a hundred wakes a second keep its heartbeat.
+const BLOCK_MAX: Duration = Duration::from_millis(10);
+
+/// Rounds of woken tasks between two entries into the kernel. A request goes through about four
+/// (driver, request, connection, driver); more must not keep the sockets waiting.
+const SETTLE_ROUNDS_MAX: usize = 8;
+
+/// One core's ring. Not `Send`: it is made, driven and dropped by its own thread.
+pub struct Ring {
+    io: RefCell<IoUring>,
+    buffers: RefCell<ProvidedBuffers>,
+    held: RefCell<Slab<Held>>,
+    queue: Queue,
+    deadlines: Deadlines,
+    timers: Timers,
+    tasks: tasks::Tasks,
+    spare: RefCell<Vec<Vec<u8>>>,
+    completed: RefCell<Vec<cqueue::Entry>>,
+    now: Cell<Instant>,
+    idle_since: Cell<Instant>,
+    spin: Duration,
+    input_bytes_max: usize,
+    heartbeat: Arc<AtomicU64>,
+}
+
+/// What a slot of the ring holds.
+#[derive(Clone)]
+enum Held {
+    Socket(Rc<socket::Socket>),
+    Listener(Rc<listener::State>),
+    Event(Rc<event::State>),
+}
+
+impl Ring {
+    /// Sets up a ring on the calling thread, which must be the one that drives it.
+    pub fn new(options: &Options) -> io::Result<Rc<Ring>> {
+        let (io, buffers) = setup::build(options)?;
+        let now = Instant::now();
+        Ok(Rc::new(Ring {
+            io: RefCell::new(io),
+            buffers: RefCell::new(buffers),
+            held: RefCell::new(Slab::new()),
+            queue: Queue::default(),
+            deadlines: Deadlines::new(now),
+            timers: Timers::default(),
+            tasks: tasks::Tasks::default(),
+            spare: RefCell::default(),
+            completed: RefCell::default(),
+            now: Cell::new(now),
+            idle_since: Cell::new(now),
+            spin: options.spin,
+            input_bytes_max: options.input_bytes_max,
+            heartbeat: Arc::default(),
+        }))
+    }
+
+    /// Runs the core until `done` says so; it is asked after every pass.
+    ///
+    /// An error is one of the ring itself, never of a socket: the core can't go on.
+    pub async fn drive(&self, mut done: impl FnMut() -> bool) -> io::Result<()> {
+        while !done() {
+            let quiet = self.settle().await;
+            self.pass(quiet)?;
+        }
+        Ok(())
+    }
+
+    /// The time at which the current pass came back from the kernel: one clock read for all.
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Counts passes; one that stands still is a core that is stuck. Read by the control thread.
+    pub fn heartbeat(&self) -> Arc<AtomicU64> {
+        self.heartbeat.clone()
+    }
+
+    /// Sockets, listeners and events that are open or not yet closed to the end.
+    pub fn held(&self) -> usize {
+        self.held.borrow().len()
+    }
+
+    /// Lets woken tasks run. True when none is left: tasks are polled in the order in which they
+    /// were woken, so a round in which none was polled leaves none behind.
+    async fn settle(&self) -> bool {
+        for _ in 0..SETTLE_ROUNDS_MAX {
+            let before = self.tasks.polled();
+            tasks::yield_now().await;
+            if self.tasks.polled() == before {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One entry into the kernel and all that comes of it.
+    fn pass(&self, quiet: bool) -> io::Result<()> {
+        let queued = self.flush_listed();
+        let wait = (quiet && queued == 0).then(|| self.patience()).flatten();
+        self.enter(wait)?;
+        self.now.set(Instant::now());
+        self.heartbeat.fetch_add(1, Ordering::Relaxed);
+        if self.handle_completions() > 0 {
+            self.idle_since.set(self.now());
+        }
+        self.timers.fire(self.now());
+        self.sweep();
+        Ok(())
+    }
+
+    /// How long the kernel may hold the core now; `None` while it spins.
+    fn patience(&self) -> Option<Duration> {
+        if self.spin > Duration::ZERO && self.now() - self.idle_since.get() < self.spin {
+            return None;
+        }
+        Some(match self.timers.next() {
+            Some(at) => at.saturating_duration_since(Instant::now()).min(BLOCK_MAX),
+            None => BLOCK_MAX,
+        })
+    }
+}
+
+impl Drop for Ring {
+    /// Takes everything back from the kernel before its memory goes. What can't be had back in
+    /// time is leaked: better than memory that the kernel still writes.
+    fn drop(&mut self) {
+        if !self.reclaim(Duration::from_secs(1)) {
+            tracing::warn!("operations were still in the kernel when a core ended");
+            self.leak();
+        }
+    }
+}

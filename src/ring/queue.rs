@@ -1,0 +1,293 @@
+//! Operations on their way into the kernel.
+//!
+//! Whatever an entry points to (a send's bytes, a connect's address) is owned by a socket in the
+//! slab, is not touched while the operation is in the kernel, and outlives it: a socket leaves the
+//! slab when its count of operations is zero.
+
+#![allow(unsafe_code)] // handing memory to the kernel: DESIGN §5
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::{EnterFlags, opcode, squeue};
+
+use super::socket::{Receive, Socket};
+use super::token::{Operation, Token};
+use super::{Held, Ring, buffers};
+
+/// Spare buffers kept by a core for sockets that get bytes: at most 256 of at most 64 KiB.
+const SPARE_BUFFERS_MAX: usize = 256;
+const SPARE_BYTES_MAX: usize = 64 * 1024;
+
+/// What waits for the next entry into the kernel.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// Sockets that want a send or a receive armed.
+    listed: RefCell<Vec<Rc<Socket>>>,
+    /// Entries that found the submission queue full, in order.
+    waiting: RefCell<VecDeque<squeue::Entry>>,
+}
+
+impl Ring {
+    /// Notes that a socket has something for the next pass.
+    pub(super) fn list(&self, socket: &Rc<Socket>) {
+        if !socket.listed.replace(true) {
+            self.queue.listed.borrow_mut().push(socket.clone());
+        }
+    }
+
+    /// Queues the sends and receives of the listed sockets; how many.
+    pub(super) fn flush_listed(&self) -> usize {
+        let mut listed = self.queue.listed.take();
+        let mut queued = 0;
+        for socket in listed.drain(..) {
+            socket.listed.set(false);
+            if socket.wants_send() {
+                self.send(&socket);
+                queued += 1;
+            }
+            if socket.wants_receive(self.input_bytes_max) {
+                self.receive(&socket);
+                queued += 1;
+            }
+        }
+        // Keep the vector's memory for the next pass, unless a wake listed a socket meanwhile.
+        let mut slot = self.queue.listed.borrow_mut();
+        listed.append(&mut slot);
+        *slot = listed;
+        queued
+    }
+
+    /// Hands the output to the kernel as one send.
+    fn send(&self, socket: &Rc<Socket>) {
+        debug_assert!(!socket.sending.get() && socket.flying.borrow().is_empty());
+        std::mem::swap(
+            &mut *socket.flying.borrow_mut(),
+            &mut *socket.output.borrow_mut(),
+        );
+        socket.sent.set(0);
+        self.send_rest(socket);
+    }
+
+    /// Sends what of the flying bytes has not gone out yet.
+    pub(super) fn send_rest(&self, socket: &Rc<Socket>) {
+        let flying = socket.flying.borrow();
+        let rest = &flying[socket.sent.get()..];
+        // One send carries at most what its 31-bit result can count.
+        let length = rest.len().min(1 << 30) as u32;
+        let entry = opcode::Send::new(Fd(socket.descriptor), rest.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build();
+        socket.sending.set(true);
+        self.start(socket, Operation::Send, entry);
+    }
+
+    fn receive(&self, socket: &Rc<Socket>) {
+        let entry = opcode::RecvMulti::new(Fd(socket.descriptor), buffers::GROUP).build();
+        socket.receive.set(Receive::Armed);
+        self.start(socket, Operation::Receive, entry);
+    }
+
+    /// Stops receiving because the input is over its bound.
+    pub(super) fn cancel_receive(&self, socket: &Rc<Socket>) {
+        socket.receive.set(Receive::Cancelling);
+        let target = token(socket, Operation::Receive);
+        self.cancel(CancelBuilder::user_data(target.encode()));
+    }
+
+    /// Connects the socket to the address that it holds.
+    pub(super) fn connect(&self, socket: &Rc<Socket>) {
+        let address = socket.address.borrow();
+        let address = address.as_ref().expect("set by Stream::connect");
+        let entry = opcode::Connect::new(
+            Fd(socket.descriptor),
+            address.as_ptr().cast(),
+            address.len(),
+        )
+        .build();
+        socket.connecting.set(true);
+        self.start(socket, Operation::Connect, entry);
+    }
+
+    /// Ends a socket whose stream is gone: cancels what is in the kernel, closes after the last
+    /// completion.
+    pub(super) fn end(&self, socket: &Rc<Socket>) {
+        socket.closing.set(true);
+        self.deadlines.set(socket.slot, None);
+        if socket.operations.get() == 0 {
+            self.release(socket);
+        } else {
+            self.cancel(CancelBuilder::fd(Fd(socket.descriptor)).all());
+        }
+    }
+
+    /// Closes the descriptor and frees the slot of a socket with no operation left.
+    pub(super) fn release(&self, socket: &Rc<Socket>) {
+        debug_assert_eq!(socket.operations.get(), 0);
+        self.spare_buffer(socket.input.take());
+        self.spare_buffer(socket.output.take());
+        self.spare_buffer(socket.flying.take());
+        self.close_descriptor(socket.descriptor);
+        self.held
+            .borrow_mut()
+            .remove(socket.slot, socket.generation);
+    }
+
+    /// Closes a descriptor that nothing in the kernel refers to any more.
+    pub(super) fn close_descriptor(&self, descriptor: RawFd) {
+        let token = Token {
+            operation: Operation::Close,
+            generation: 0,
+            slot: 0,
+        };
+        self.push(
+            opcode::Close::new(Fd(descriptor))
+                .build()
+                .user_data(token.encode()),
+        );
+    }
+
+    pub(super) fn cancel(&self, target: CancelBuilder) {
+        let token = Token {
+            operation: Operation::Cancel,
+            generation: 0,
+            slot: 0,
+        };
+        self.push(
+            opcode::AsyncCancel2::new(target)
+                .build()
+                .user_data(token.encode()),
+        );
+    }
+
+    fn start(&self, socket: &Rc<Socket>, operation: Operation, entry: squeue::Entry) {
+        socket.operations.set(socket.operations.get() + 1);
+        self.push(entry.user_data(token(socket, operation).encode()));
+    }
+
+    /// Queues an entry. A full queue is submitted and tried again; what still finds no room waits
+    /// for the next pass, in order.
+    pub(super) fn push(&self, entry: squeue::Entry) {
+        let mut waiting = self.queue.waiting.borrow_mut();
+        if waiting.is_empty() {
+            let mut io = self.io.borrow_mut();
+            // SAFETY: see the head of this file: what the entry points to outlives the operation.
+            if unsafe { io.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // An error (EBUSY: completions to be taken first) leaves the entry to the next pass.
+            let _ = io.submit();
+            // SAFETY: as above.
+            if unsafe { io.submission().push(&entry) }.is_ok() {
+                return;
+            }
+        }
+        waiting.push_back(entry);
+    }
+
+    /// Submits everything and runs what the kernel deferred; blocks for at most `wait`.
+    pub(super) fn enter(&self, wait: Option<Duration>) -> io::Result<()> {
+        let mut io = self.io.borrow_mut();
+        self.refill(&mut io);
+        let outcome = match wait {
+            Some(wait) if self.queue.waiting.borrow().is_empty() => {
+                let timespec = Timespec::from(wait);
+                io.submitter()
+                    .submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
+            }
+            _ => {
+                let length = io.submission().len() as u32;
+                // SAFETY: no argument is passed, so there is no memory to be valid. GETEVENTS is
+                // what makes the kernel run the deferred completions.
+                unsafe {
+                    io.submitter().enter::<libc::sigset_t>(
+                        length,
+                        0,
+                        EnterFlags::GETEVENTS.bits(),
+                        None,
+                    )
+                }
+            }
+        };
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Timed out; interrupted; completions to be taken first; no memory right now.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Moves entries that waited into the submission queue, as many as fit.
+    fn refill(&self, io: &mut io_uring::IoUring) {
+        let mut waiting = self.queue.waiting.borrow_mut();
+        while let Some(entry) = waiting.front() {
+            // SAFETY: see the head of this file.
+            if unsafe { io.submission().push(entry) }.is_err() {
+                break;
+            }
+            waiting.pop_front();
+        }
+    }
+
+    /// A buffer for bytes to come: idle sockets own none.
+    pub(super) fn take_spare(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn spare_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == 0 || buffer.capacity() > SPARE_BYTES_MAX {
+            return;
+        }
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_BUFFERS_MAX {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    /// Cancels everything and waits until the kernel has let go of it all. False if it has not.
+    pub(super) fn reclaim(&self, patience: Duration) -> bool {
+        let start = std::time::Instant::now();
+        let held: Vec<_> = self.held.borrow().iter().map(Held::clone).collect();
+        for one in &held {
+            match one {
+                Held::Socket(socket) if !socket.closing.get() => self.end(socket),
+                Held::Socket(_) => {}
+                Held::Listener(state) => self.end_listener(state),
+                Held::Event(state) => self.end_event(state),
+            }
+        }
+        drop(held);
+        while self.held() > 0 || !self.queue.waiting.borrow().is_empty() {
+            if start.elapsed() > patience || self.enter(Some(Duration::from_millis(5))).is_err() {
+                return false;
+            }
+            self.handle_completions();
+        }
+        // The last closes are queued, not yet submitted.
+        self.enter(None).is_ok()
+    }
+
+    /// Gives up on memory that the kernel may still use.
+    pub(super) fn leak(&self) {
+        for one in self.held.borrow().iter() {
+            std::mem::forget(one.clone());
+        }
+        self.buffers.borrow_mut().leak();
+    }
+}
+
+fn token(socket: &Socket, operation: Operation) -> Token {
+    Token {
+        operation,
+        generation: socket.generation,
+        slot: socket.slot,
+    }
+}
