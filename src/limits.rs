@@ -17,11 +17,22 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Header fields of one request; past it 431. A browser behind two proxies sends about 30.
 pub const HEADERS_MAX: usize = 100;
 
+/// Empty lines before a request line that are skipped (RFC 9112 §2.2 asks for at least one); past it
+/// 400. Old clients send one after a body that has its own length.
+pub const EMPTY_LINES_MAX: usize = 2;
+
+/// Bytes of a method name (RFC 9110 §9.1); past it 501 at once. The longest one registered has 16.
+pub const METHOD_BYTES_MAX: usize = 32;
+
 /// Bytes of a decoded request body; past it 413. Flag `--max-body-bytes`.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of a chunk-size line with its extensions (RFC 9112 §7.1.1); past it 400.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Bytes of chunk extensions in all chunks of one body together (RFC 9112 §7.1.1); past it 400, so
+/// that a body of one-byte chunks costs 21 bytes to read for each byte, not 260.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of the trailer section of a chunked body (RFC 9112 §7.1.2); past it 431.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
