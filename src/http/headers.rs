@@ -139,6 +139,10 @@ impl Facts {
 
     /// Options other than the two are for protocols that are not spoken here (RFC 9110 §7.6.1).
     fn note_connection(&mut self, value: &[u8]) {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true; // what nearly every client sends that sends the field
+            return;
+        }
         for option in value.split(|&octet| octet == b',').map(trim) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

@@ -50,7 +50,7 @@ pub(super) fn is_token(octet: u8) -> bool {
 
 /// Whether `octet` may stand in a registered name unencoded (RFC 3986 §3.2.2).
 #[inline]
-pub(super) fn is_registered_name(octet: u8) -> bool {
+fn is_registered_name(octet: u8) -> bool {
     REGISTERED_NAME[octet as usize]
 }
 
@@ -75,33 +75,26 @@ pub(super) fn is_whitespace(octet: u8) -> bool {
 /// Index of the first octet at or after `at` that is not a `tchar`; the length where all are.
 #[inline]
 pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
-    scan(bytes, at, is_token)
+    scan(bytes, at, words::not_plain, is_token)
 }
 
 /// Index of the first octet at or after `at` that may not stand in a target; the length if none.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
-    scan(bytes, at, |octet| TARGET[octet as usize])
+    scan(bytes, at, words::not_target, |octet| TARGET[octet as usize])
 }
 
 /// Index of the first octet at or after `at` that may not stand in a field value; the length if none.
-///
-/// Values are most of a head, so eight octets are looked at in one step.
 #[inline]
-pub(super) fn field_value_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let suspects = controls(u64::from_le_bytes(*word));
-        if suspects == 0 {
-            at += 8;
-            continue;
-        }
-        at += suspects.trailing_zeros() as usize / 8;
-        if !is_field_value(bytes[at]) {
-            return at;
-        }
-        at += 1; // an HTAB
-    }
-    scan(bytes, at, is_field_value)
+pub(super) fn field_value_end(bytes: &[u8], at: usize) -> usize {
+    scan(bytes, at, words::control, is_field_value)
+}
+
+/// Index of the first octet at or after `at` that may not stand in a registered name unencoded; the
+/// length if none.
+#[inline]
+pub(super) fn registered_name_end(bytes: &[u8], at: usize) -> usize {
+    scan(bytes, at, words::not_plain, is_registered_name)
 }
 
 /// `value` without SP and HTAB at both ends (RFC 9110 §5.5).
@@ -120,8 +113,29 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// Index of the first octet at or after `at` that does not belong; the length where all do.
+///
+/// Eight octets are looked at in one step: `suspects` marks in its lowest top bit the first octet of
+/// a word that may not belong, and `belongs` decides. Every octet before it has to belong.
 #[inline]
-fn scan(bytes: &[u8], mut at: usize, belongs: impl Fn(u8) -> bool) -> usize {
+fn scan(
+    bytes: &[u8],
+    mut at: usize,
+    suspects: impl Fn(u64) -> u64,
+    belongs: impl Fn(u8) -> bool,
+) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let suspects = suspects(u64::from_le_bytes(*word));
+        if suspects == 0 {
+            at += 8;
+            continue;
+        }
+        at += suspects.trailing_zeros() as usize / 8;
+        if !belongs(bytes[at]) {
+            return at;
+        }
+        at += 1;
+    }
     while let Some(&octet) = bytes.get(at) {
         if !belongs(octet) {
             break;
@@ -131,18 +145,51 @@ fn scan(bytes: &[u8], mut at: usize, belongs: impl Fn(u8) -> bool) -> usize {
     at
 }
 
-/// The top bit of each octet of `word` that is a control (below SP, or DEL).
-///
-/// Exact up to and including the lowest such octet; a borrow may mark octets above it by mistake,
-/// which is why only the lowest mark is used.
-#[inline]
-fn controls(word: u64) -> u64 {
+/// Classes of the eight octets of a word at once, first octet lowest. The answer has the top bit of
+/// an octet set where the octet is meant.
+mod words {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
-    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-    let without_delete = word ^ (ONES * 0x7F);
-    let delete = without_delete.wrapping_sub(ONES) & !without_delete;
-    (below_space | delete) & TOPS
+
+    /// Controls, HTAB among them.
+    #[inline]
+    pub fn control(word: u64) -> u64 {
+        (below(word, 0x20) | equal(word, 0x7F)) & TOPS
+    }
+
+    /// Whatever no target has: controls, SP, `#` and everything that is not ASCII.
+    #[inline]
+    pub fn not_target(word: u64) -> u64 {
+        (below(word, 0x21) | equal(word, 0x7F) | equal(word, b'#') | word) & TOPS
+    }
+
+    /// Whatever is no letter, digit, `-` or `.`: those are most of every token and host.
+    #[inline]
+    pub fn not_plain(word: u64) -> u64 {
+        let ascii = word & !TOPS;
+        let letters = within(ascii | (ONES * 0x20), b'a', b'z');
+        let others = within(ascii, b'-', b'9') & !within(ascii, b'/', b'/');
+        !(letters | others) & TOPS | word & TOPS
+    }
+
+    /// Octets of `word` below `bound`, which is 0x80 at the most. Exact up to the lowest; a borrow
+    /// may mark octets above that one by mistake, which is why only the lowest mark is used.
+    #[inline]
+    fn below(word: u64, bound: u8) -> u64 {
+        word.wrapping_sub(ONES * u64::from(bound)) & !word
+    }
+
+    /// Octets of `word` that are `octet`; exact up to the lowest, as in [`below`].
+    #[inline]
+    fn equal(word: u64, octet: u8) -> u64 {
+        below(word ^ (ONES * u64::from(octet)), 1)
+    }
+
+    /// Octets from `first` to `last` in a word of ASCII: no sum leaves its octet, so all are exact.
+    #[inline]
+    fn within(ascii: u64, first: u8, last: u8) -> u64 {
+        (ascii + ONES * u64::from(0x80 - first)) & !(ascii + ONES * u64::from(0x7F - last))
+    }
 }
 
 #[cfg(test)]
@@ -169,21 +216,28 @@ mod tests {
         }
     }
 
+    /// Every octet at every place of a word and past it, after every kind of octet that belongs.
     #[test]
-    fn value_scan_finds_every_octet_at_every_place() {
-        for octet in 0..=255u8 {
-            for length in 1..20 {
-                for place in 0..length {
-                    for filler in [b'a', b'\t', 0xFF, b' ', 0x80] {
-                        let mut bytes = vec![filler; length];
-                        bytes[place] = octet;
-                        let expected = if is_field_value(octet) { length } else { place };
-                        assert_eq!(
-                            field_value_end(&bytes, 0),
-                            expected,
-                            "{octet:#x} at {place}"
-                        );
-                    }
+    fn scans_find_every_octet_at_every_place() {
+        type Scan = fn(&[u8], usize) -> usize;
+        let scans: [(Scan, fn(u8) -> bool, &[u8]); 4] = [
+            (token_end, is_token, b"aZ0-.!_~"),
+            (target_end, |octet| TARGET[octet as usize], b"aZ0/?!~\""),
+            (field_value_end, is_field_value, b"a\t \x80\xFF!~"),
+            (registered_name_end, is_registered_name, b"aZ0-.!_~"),
+        ];
+        for (scan, belongs, fillers) in scans {
+            for (octet, &filler) in (0..=255u8).flat_map(|o| fillers.iter().map(move |f| (o, f))) {
+                for (length, place) in (1..20).flat_map(|l| (0..l).map(move |p| (l, p))) {
+                    let mut bytes = vec![filler; length];
+                    bytes[place] = octet;
+                    let expected = if belongs(octet) { length } else { place };
+                    assert_eq!(
+                        scan(&bytes, 0),
+                        expected,
+                        "{octet:#x} at {place} of {filler:#x}"
+                    );
+                    assert_eq!(scan(&bytes, place), expected, "from {octet:#x}");
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use super::Fault;
 use super::headers::Span;
 use super::method::Method;
-use super::syntax::is_registered_name;
+use super::syntax::registered_name_end;
 
 /// A request target as places in the bytes of the head.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,21 +96,15 @@ pub(super) fn check_host(authority: &[u8]) -> Result<(), Fault> {
 
 /// Length of the registered name or IPv4 address at the start of `authority`.
 fn registered_name_length(authority: &[u8]) -> Result<usize, Fault> {
-    let mut length = 0;
-    while let Some(&octet) = authority.get(length) {
-        if is_registered_name(octet) {
-            length += 1;
-        } else if octet == b'%' {
-            let digits = authority
-                .get(length + 1..length + 3)
-                .ok_or(Fault::InvalidHost)?;
-            if !digits.iter().all(u8::is_ascii_hexdigit) {
-                return Err(Fault::InvalidHost);
-            }
-            length += 3;
-        } else {
-            break;
+    let mut length = registered_name_end(authority, 0);
+    while authority.get(length) == Some(&b'%') {
+        let digits = authority
+            .get(length + 1..length + 3)
+            .ok_or(Fault::InvalidHost)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(Fault::InvalidHost);
         }
+        length = registered_name_end(authority, length + 3);
     }
     if length == 0 {
         Err(Fault::InvalidHost)
