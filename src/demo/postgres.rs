@@ -197,7 +197,12 @@ impl Cluster {
         };
         let pid = Pid::from_child(&server);
         // The error of a wait means that the child is not ours to wait for any more: it is gone.
-        end(pid, || !matches!(server.try_wait(), Ok(None)))
+        let ended = end(pid, || !matches!(server.try_wait(), Ok(None)));
+        if !self.socket_dir.starts_with(&self.data_dir) {
+            // Nothing is to stay behind among the system's sockets; if it does, the next start uses it.
+            let _ = fs::remove_dir(&self.socket_dir);
+        }
+        ended
     }
 
     fn wait_until_ready(&mut self, postmaster: &Postmaster) -> Result<(), Error> {
