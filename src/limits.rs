@@ -52,3 +52,18 @@ pub const JSON_DEPTH_MAX: usize = 64;
 
 /// How long a statement may run unless its route says otherwise. Flag `--statement-timeout`.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The longest `timeout` of a route. What runs longer than an hour is a job, not a request.
+pub const ROUTE_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Connections of one lane on one core; a core with more keeps Postgres from its work.
+pub const LANE_CONNECTIONS_MAX: usize = 1000;
+
+/// Requests that may wait for a lane on one core.
+pub const LANE_QUEUE_MAX: usize = 1_000_000;
+
+/// Faults listed in one 422 answer. A body may hold a hundred thousand of them; nobody reads past a few.
+pub const DETAILS_MAX: usize = 100;
+
+/// Bytes of a name of the client's (an unknown member or query parameter) shown in a 422 answer.
+pub const DETAIL_NAME_BYTES_MAX: usize = 64;

@@ -1,0 +1,201 @@
+//! The routes file as a whole: its tables, and what must hold between them.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostics::{Diagnostic, Diagnostics, Source};
+use super::route::{self, Route};
+use super::router::{Router, RouterFault};
+use super::tree::{Faults, Section, described, is_identifier, unknown_key};
+use crate::limits;
+
+/// The declared API, checked as far as it can be without a database.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// `title` of `[api]`.
+    pub title: String,
+    /// `version` of `[api]`.
+    pub version: String,
+    /// The file, for later diagnostics.
+    pub source: Source,
+    /// Lanes; the first is `default` and always exists.
+    pub lanes: Vec<Lane>,
+    /// Routes, in the order of the file.
+    pub routes: Vec<Route>,
+    /// Finds a route's index in `routes`.
+    pub router: Router,
+}
+
+/// A set of connections of its own, so that slow routes don't stand in front of fast ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// Its name.
+    pub name: String,
+    /// Connections per core; `None` leaves it to the server's flags.
+    pub connections: Option<usize>,
+    /// Requests that may wait for it on one core; `None` leaves it to the server's flags.
+    pub queue: Option<usize>,
+}
+
+const TABLES: &[&str] = &["api", "lane", "route"];
+
+/// Reads a routes file. `path` is what the reader calls it; all faults are found in one go.
+pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
+    let source = Source::new(path, text);
+    let (document, syntax) = DeTable::parse_recoverable(source.text());
+    if !syntax.is_empty() {
+        let faults = syntax.iter().map(|fault| {
+            let span = fault.span().unwrap_or(0..0);
+            Diagnostic::new(&source, span, fault.message().replace('\n', ", "))
+        });
+        return Err(Diagnostics::new(faults.collect()));
+    }
+    let mut faults = Faults {
+        source: &source,
+        list: Vec::new(),
+    };
+    let document = document.get_ref();
+    for key in document.keys() {
+        if !TABLES.contains(&key.get_ref().as_ref()) {
+            unknown_key(&mut faults, "the file", key, TABLES);
+        }
+    }
+    let (title, version) = read_api(&mut faults, document);
+    let lanes = read_lanes(&mut faults, document);
+    let routes = read_routes(&mut faults, document, &lanes);
+    let router = build_router(&mut faults, &routes);
+    let found = faults.list;
+    if found.is_empty() {
+        Ok(Api {
+            title,
+            version,
+            source,
+            lanes,
+            routes,
+            router,
+        })
+    } else {
+        Err(Diagnostics::new(found))
+    }
+}
+
+fn read_api(faults: &mut Faults<'_>, document: &DeTable<'_>) -> (String, String) {
+    let section = document
+        .get("api")
+        .and_then(|value| Section::open(faults, "[api]", value, &["title", "version"]));
+    let mut text = |key, default: &str| {
+        let text = section
+            .as_ref()
+            .and_then(|section| section.text(faults, key));
+        text.map_or_else(|| default.to_owned(), |text| text.value.to_owned())
+    };
+    (text("title", "API"), text("version", "1.0.0"))
+}
+
+fn read_lanes(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Vec<Lane> {
+    let mut lanes = vec![Lane {
+        name: "default".to_owned(),
+        connections: None,
+        queue: None,
+    }];
+    let Some(value) = document.get("lane") else {
+        return lanes;
+    };
+    let Some(table) = value.get_ref().as_table() else {
+        let found = described(value.get_ref());
+        faults.add_with_help(
+            value.span(),
+            format!("\"lane\" must be a table, not {found}"),
+            "write [lane.NAME]",
+        );
+        return lanes;
+    };
+    for (key, value) in table {
+        let name = key.get_ref().as_ref();
+        if !is_identifier(name) {
+            let message = format!("\"{name}\" can't name a lane");
+            faults.add_with_help(key.span(), message, "names are ASCII letters, digits and _");
+        }
+        let known = &["connections", "queue"];
+        let Some(section) = Section::open(faults, format!("[lane.{name}]"), value, known) else {
+            continue;
+        };
+        let mut number = |key, least, most| {
+            let number = section.integer(faults, key, least..=most as i64)?;
+            usize::try_from(number.value).ok()
+        };
+        let lane = Lane {
+            name: name.to_owned(),
+            connections: number("connections", 1, limits::LANE_CONNECTIONS_MAX),
+            queue: number("queue", 0, limits::LANE_QUEUE_MAX),
+        };
+        if name == "default" {
+            lanes[0] = lane
+        } else {
+            lanes.push(lane)
+        }
+    }
+    lanes
+}
+
+fn read_routes(faults: &mut Faults<'_>, document: &DeTable<'_>, lanes: &[Lane]) -> Vec<Route> {
+    let Some(value) = document.get("route") else {
+        faults.add_with_help(
+            0..0,
+            "the file declares no route",
+            "begin one with [[route]]",
+        );
+        return Vec::new();
+    };
+    let Some(array) = value.get_ref().as_array() else {
+        let found = described(value.get_ref());
+        let message = format!("\"route\" must be a list of tables, not {found}");
+        faults.add_with_help(value.span(), message, "write [[route]], with two brackets");
+        return Vec::new();
+    };
+    let lanes: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
+    let read = |value: &Spanned<DeValue<'_>>| route::read(faults, value, &lanes);
+    array.iter().filter_map(read).collect()
+}
+
+/// Names and paths must be unique over all routes.
+fn build_router(faults: &mut Faults<'_>, routes: &[Route]) -> Router {
+    let mut router = Router::default();
+    for (index, route) in routes.iter().enumerate() {
+        if let Some(other) = routes[..index]
+            .iter()
+            .find(|other| other.name == route.name)
+        {
+            let line = Diagnostic::new(faults.source, other.name_span.clone(), "").line();
+            let message = format!(
+                "a route named \"{}\" is declared on line {line} already",
+                route.name
+            );
+            faults.add(route.name_span.clone(), message);
+        }
+        match router.add(route.method, &route.path, index) {
+            Ok(()) => {}
+            Err(RouterFault::Duplicate(other)) => {
+                let other = &routes[other];
+                let line = Diagnostic::new(faults.source, other.path_span.clone(), "").line();
+                let message = if other.path == route.path {
+                    format!(
+                        "{} {} is declared on line {line} already",
+                        route.method,
+                        route.path.as_str()
+                    )
+                } else {
+                    format!(
+                        "{} {} can't be told apart from {} on line {line}",
+                        route.method,
+                        route.path.as_str(),
+                        other.path.as_str()
+                    )
+                };
+                faults.add(route.path_span.clone(), message);
+            }
+            Err(RouterFault::Path(message)) => faults.add(route.path_span.clone(), message),
+        }
+    }
+    router
+}
