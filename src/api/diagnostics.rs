@@ -29,6 +29,11 @@ impl Source {
         &self.text
     }
 
+    /// Line, from 1, of a byte offset.
+    pub(super) fn line_number(&self, offset: usize) -> usize {
+        self.place(offset).0
+    }
+
     /// Line and column, both from 1, of a byte offset; columns count characters.
     fn place(&self, offset: usize) -> (usize, usize) {
         let before = &self.text[..offset];

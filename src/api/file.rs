@@ -4,9 +4,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Source};
-use super::route::{self, Route};
+use super::route::{self, Head, Route};
 use super::router::{Router, RouterFault};
-use super::tree::{Faults, Section, described, is_identifier, unknown_key};
+use super::tree::{Faults, Place, Section, described, is_identifier, unknown_key};
 use crate::limits;
 
 /// The declared API, checked as far as it can be without a database.
@@ -62,8 +62,7 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
     }
     let (title, version) = read_api(&mut faults, document);
     let lanes = read_lanes(&mut faults, document);
-    let routes = read_routes(&mut faults, document, &lanes);
-    let router = build_router(&mut faults, &routes);
+    let (routes, router) = read_routes(&mut faults, document, &lanes);
     let found = faults.list;
     if found.is_empty() {
         Ok(Api {
@@ -138,64 +137,75 @@ fn read_lanes(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Vec<Lane> {
     lanes
 }
 
-fn read_routes(faults: &mut Faults<'_>, document: &DeTable<'_>, lanes: &[Lane]) -> Vec<Route> {
+fn read_routes(
+    faults: &mut Faults<'_>,
+    document: &DeTable<'_>,
+    lanes: &[Lane],
+) -> (Vec<Route>, Router) {
     let Some(value) = document.get("route") else {
         faults.add_with_help(
             0..0,
             "the file declares no route",
             "begin one with [[route]]",
         );
-        return Vec::new();
+        return Default::default();
     };
     let Some(array) = value.get_ref().as_array() else {
         let found = described(value.get_ref());
         let message = format!("\"route\" must be a list of tables, not {found}");
         faults.add_with_help(value.span(), message, "write [[route]], with two brackets");
-        return Vec::new();
+        return Default::default();
     };
     let lanes: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
     let read = |value: &Spanned<DeValue<'_>>| route::read(faults, value, &lanes);
-    array.iter().filter_map(read).collect()
+    let (heads, routes): (Vec<Head>, Vec<Option<Route>>) = array.iter().map(read).unzip();
+    check_names(faults, &heads);
+    let router = build_router(faults, &heads);
+    (routes.into_iter().flatten().collect(), router)
 }
 
-/// Names and paths must be unique over all routes.
-fn build_router(faults: &mut Faults<'_>, routes: &[Route]) -> Router {
-    let mut router = Router::default();
-    for (index, route) in routes.iter().enumerate() {
-        if let Some(other) = routes[..index]
+fn check_names(faults: &mut Faults<'_>, heads: &[Head]) {
+    let names: Vec<&Place<String>> = heads.iter().filter_map(|head| head.name.as_ref()).collect();
+    for (index, name) in names.iter().enumerate() {
+        if let Some(other) = names[..index]
             .iter()
-            .find(|other| other.name == route.name)
+            .find(|other| other.value == name.value)
         {
-            let line = Diagnostic::new(faults.source, other.name_span.clone(), "").line();
+            let line = faults.source.line_number(other.span.start);
             let message = format!(
                 "a route named \"{}\" is declared on line {line} already",
-                route.name
+                name.value
             );
-            faults.add(route.name_span.clone(), message);
+            faults.add(name.span.clone(), message);
         }
-        match router.add(route.method, &route.path, index) {
-            Ok(()) => {}
+    }
+}
+
+/// Every method of every path is answered by one route. The indexes are those of the heads, which are
+/// those of the routes when there is no fault.
+fn build_router(faults: &mut Faults<'_>, heads: &[Head]) -> Router {
+    let mut router = Router::default();
+    for (index, head) in heads.iter().enumerate() {
+        let (Some(method), Some((path, span))) = (head.method, &head.path) else {
+            continue;
+        };
+        let message = match router.add(method, path, index) {
+            Ok(()) => continue,
+            Err(RouterFault::Path(message)) => message,
             Err(RouterFault::Duplicate(other)) => {
-                let other = &routes[other];
-                let line = Diagnostic::new(faults.source, other.path_span.clone(), "").line();
-                let message = if other.path == route.path {
-                    format!(
-                        "{} {} is declared on line {line} already",
-                        route.method,
-                        route.path.as_str()
-                    )
-                } else {
-                    format!(
-                        "{} {} can't be told apart from {} on line {line}",
-                        route.method,
-                        route.path.as_str(),
-                        other.path.as_str()
-                    )
+                let Some((other, other_span)) = &heads[other].path else {
+                    continue;
                 };
-                faults.add(route.path_span.clone(), message);
+                let line = faults.source.line_number(other_span.start);
+                let (text, other_text) = (path.as_str(), other.as_str());
+                if text == other_text {
+                    format!("{method} {text} is declared on line {line} already")
+                } else {
+                    format!("{method} {text} can't be told apart from {other_text} on line {line}")
+                }
             }
-            Err(RouterFault::Path(message)) => faults.add(route.path_span.clone(), message),
-        }
+        };
+        faults.add(span.clone(), message);
     }
     router
 }

@@ -9,6 +9,8 @@ mod params;
 mod route;
 pub mod router;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use constraint::{Constraints, Literal};

@@ -81,10 +81,6 @@ pub struct Route {
     pub(super) span: Range<usize>,
     /// Where `result` stands.
     pub(super) result_span: Range<usize>,
-    /// Where `name` stands.
-    pub(super) name_span: Range<usize>,
-    /// Where `path` stands.
-    pub(super) path_span: Range<usize>,
     /// The SQL's place.
     pub(super) sql: SqlPlace,
 }
@@ -183,51 +179,74 @@ const KEYS: &[&str] = &[
     "cancel",
 ];
 
-/// Reads one `[[route]]`. `None` when a fault leaves too little of it; the faults are kept either way.
+/// What must be unique over all routes. It is kept of a route with faults too, so that a duplicate shows
+/// at once.
+#[derive(Default)]
+pub(super) struct Head {
+    pub(super) name: Option<Place<String>>,
+    pub(super) method: Option<Method>,
+    pub(super) path: Option<(Template, Range<usize>)>,
+}
+
+/// Reads one `[[route]]`. No route when a fault leaves too little of it; the faults are kept either way.
 pub(super) fn read(
     faults: &mut Faults<'_>,
     value: &Spanned<DeValue<'_>>,
     lanes: &[String],
+) -> (Head, Option<Route>) {
+    let Some(section) = Section::open(faults, "[[route]]", value, KEYS) else {
+        return (Head::default(), None);
+    };
+    let head = Head {
+        name: read_name(faults, &section),
+        method: read_method(faults, &section),
+        path: read_path(faults, &section),
+    };
+    let route = read_rest(faults, &section, &head, lanes);
+    (head, route)
+}
+
+/// Everything but the head. `None` when a fault leaves too little for a route.
+fn read_rest(
+    faults: &mut Faults<'_>,
+    section: &Section<'_>,
+    head: &Head,
+    lanes: &[String],
 ) -> Option<Route> {
-    let section = Section::open(faults, "[[route]]", value, KEYS)?;
-    let name = read_name(faults, &section);
-    let method = read_method(faults, &section);
-    let path = read_path(faults, &section);
+    let Head { name, method, path } = head;
     let result = section.required_text(faults, "result").and_then(|text| {
         Some((
             one_of(faults, "result", &text, &ResultKind::WORDS)?,
             text.span,
         ))
     });
-    let sql = read_sql(faults, &section);
+    let sql = read_sql(faults, section);
     let path_params = path
         .as_ref()
         .map_or(&[][..], |(template, _)| template.params());
     let declared = section
         .value("params")
-        .map(|value| params::read(faults, value, method, path_params));
+        .map(|value| params::read(faults, value, *method, path_params));
     let settings = Settings::read(
         faults,
-        &section,
+        section,
         lanes,
         result.as_ref().map(|(kind, _)| *kind),
     );
     let declared = declared.unwrap_or_default();
-    let bound = match (&path, &sql) {
+    let bound = match (path, &sql) {
         (Some(path), Some((statement, place))) => {
-            bind_names(faults, path, statement, place, declared, &section)
+            bind_names(faults, path, statement, place, declared, section)
         }
         _ => Vec::new(),
     };
-    let (name, method, (path, path_span)) = (name?, method?, path?);
+    let (name, method, (path, _)) = (name.clone()?, (*method)?, path.clone()?);
     let ((result, result_span), (statement, sql)) = (result?, sql?);
     let read_only = read_only(faults, &settings, method, &statement);
     Some(Route {
-        name: name.value.to_owned(),
-        name_span: name.span,
+        name: name.value,
         method,
         path,
-        path_span,
         result,
         result_span,
         not_found: settings.not_found.unwrap_or_else(|| "Not found".to_owned()),
@@ -241,18 +260,21 @@ pub(super) fn read(
         max_rows: settings.max_rows.unwrap_or(limits::ROWS_MAX),
         read_only,
         cancel: settings.cancel,
-        span: section.span,
+        span: section.span.clone(),
     })
 }
 
-fn read_name<'t>(faults: &mut Faults<'_>, section: &Section<'t>) -> Option<Place<&'t str>> {
+fn read_name(faults: &mut Faults<'_>, section: &Section<'_>) -> Option<Place<String>> {
     let name = section.required_text(faults, "name")?;
     if !is_identifier(name.value) {
         let message = format!("\"{}\" can't name a route", name.value);
         faults.add_with_help(name.span, message, "names are ASCII letters, digits and _");
         return None;
     }
-    Some(name)
+    Some(Place {
+        value: name.value.to_owned(),
+        span: name.span,
+    })
 }
 
 fn read_method(faults: &mut Faults<'_>, section: &Section<'_>) -> Option<Method> {

@@ -1,0 +1,696 @@
+//! Whole files: what loads, and every fault with its exact place.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::*;
+use crate::limits;
+
+/// The example of the design document, which every reader of it tries first.
+const SHOP: &str = r#"
+[api]
+title = "Shop"
+version = "1.0.0"
+
+[lane.slow]
+connections = 2
+queue = 10
+
+[[route]]
+name = "get_user"              # operation id and metric label, unique
+method = "GET"
+path = "/users/{user_id}"
+result = "one"                 # one | many | exec | scalar
+not_found = "User not found"
+sql = '''
+select user_id, username, email, last_active
+  from users
+ where user_id = :user_id and deleted_at is null
+'''
+
+[[route]]
+name = "list_products"
+method = "GET"
+path = "/products"
+result = "many"
+timeout = "250ms"
+lane = "slow"
+sql = '''
+select product_id, name, price from products
+ where (:category::text is null or category = :category)
+   and product_id > :after
+ order by product_id limit :limit
+'''
+[route.params]
+category = { in = "query", nullable = true }
+after    = { in = "query", default = 0 }
+limit    = { in = "query", default = 50, ge = 1, le = 500 }
+
+[[route]]
+name = "reserve"
+method = "POST"
+path = "/inventory/{sku}/reserve"
+result = "one"
+empty_status = 409
+not_found = "Out of stock"
+status = 201
+cancel = true
+sql = "update stock set free = free - :quantity where sku = :sku and free >= :quantity returning free"
+params.quantity = { in = "body", type = "int4", ge = 1 }
+params.sku = { type = "text", min_length = 1 }
+"#;
+
+/// A file of one route from its lines after the usual ones.
+fn one_route(lines: &str) -> String {
+    format!("[[route]]\nname = \"r\"\nmethod = \"GET\"\npath = \"/r\"\n{lines}")
+}
+
+fn faults(text: &str) -> String {
+    match load("api.toml", text) {
+        Ok(_) => panic!("no fault in:\n{text}"),
+        Err(faults) => faults.to_string(),
+    }
+}
+
+/// The faults in short: line, column, message and help.
+fn listed(text: &str) -> Vec<String> {
+    let faults = load("api.toml", text).expect_err(text);
+    let line = |fault: &Diagnostic| {
+        let shown = fault.to_string();
+        let help = shown
+            .split_once("= help: ")
+            .map_or(String::new(), |(_, help)| format!(" | {}", help.trim()));
+        format!(
+            "{}:{} {}{help}",
+            fault.line(),
+            fault.column(),
+            fault.message()
+        )
+    };
+    faults.iter().map(line).collect()
+}
+
+#[test]
+fn the_example_loads() {
+    let api = load("shop.toml", SHOP).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(
+        (api.title.as_str(), api.version.as_str()),
+        ("Shop", "1.0.0")
+    );
+    assert_eq!(
+        api.lanes[0],
+        Lane {
+            name: "default".into(),
+            connections: None,
+            queue: None
+        }
+    );
+    assert_eq!(
+        api.lanes[1],
+        Lane {
+            name: "slow".into(),
+            connections: Some(2),
+            queue: Some(10)
+        }
+    );
+    let [user, products, reserve] = api.routes.as_slice() else {
+        panic!("three routes")
+    };
+
+    assert_eq!(user.result, ResultKind::One);
+    assert_eq!(
+        (user.not_found.as_str(), user.empty_status),
+        ("User not found", 404)
+    );
+    assert!(user.read_only && !user.cancel && user.timeout.is_none() && user.lane == 0);
+    assert_eq!(
+        (user.params[0].source, user.params[0].name.as_str()),
+        (In::Path, "user_id")
+    );
+
+    assert!(
+        products
+            .statement
+            .text
+            .contains("($1::text is null or category = $1)")
+    );
+    let names: Vec<&str> = products
+        .params
+        .iter()
+        .map(|param| param.name.as_str())
+        .collect();
+    assert_eq!(names, ["category", "after", "limit"]);
+    assert_eq!(products.timeout, Some(Duration::from_millis(250)));
+    assert_eq!((products.lane, products.max_rows), (1, limits::ROWS_MAX));
+    assert_eq!(
+        products.params[2].default,
+        Some(Literal::Number("50".into()))
+    );
+
+    assert!(!reserve.read_only && reserve.cancel);
+    assert_eq!((reserve.status, reserve.empty_status), (Some(201), 409));
+    assert_eq!(reserve.pinned_types(), [Type::INT4, Type::TEXT]);
+    assert!(matches!(
+        api.router.find(Some(Method::Get), "/users/7"),
+        Found::Route { index: 0, .. }
+    ));
+    assert!(matches!(
+        api.router.find(Some(Method::Post), "/inventory/a/reserve"),
+        Found::Route { index: 2, .. }
+    ));
+}
+
+#[test]
+fn several_faults_are_shown_as_a_compiler_shows_them() {
+    let text = "[[route]]\nname = \"get user\"\nmetod = \"GET\"\npath = \"/users/{id}\"\nresult = \"one\"\nsql = '''\nselect *\n  from users where id = :user_id\n'''\n";
+    assert_eq!(
+        faults(text),
+        r#"error: [[route]] has no "method"
+ --> api.toml:1:1
+  |
+1 | [[route]]
+  | ^^^^^^^^^
+"#
+        .to_owned()
+            + r#"
+error: "get user" can't name a route
+ --> api.toml:2:8
+  |
+2 | name = "get user"
+  |        ^^^^^^^^^^
+  = help: names are ASCII letters, digits and _
+
+error: unknown key "metod" in [[route]]
+ --> api.toml:3:1
+  |
+3 | metod = "GET"
+  | ^^^^^
+  = help: did you mean "method"?
+
+error: unused parameter "id"
+ --> api.toml:4:8
+  |
+4 | path = "/users/{id}"
+  |        ^^^^^^^^^^^^^
+  = help: use :id in the SQL, or take the parameter out
+
+error: ":user_id" is not declared
+ --> api.toml:8:25
+  |
+8 |   from users where id = :user_id
+  |                         ^^^^^^^^
+  = help: declare it: user_id = { in = "query" } under [route.params]
+
+5 faults in api.toml"#
+    );
+}
+
+#[test]
+fn syntax_faults_have_their_place() {
+    assert_eq!(
+        listed("[api]\ntitle = \"a\nx = 1"),
+        ["2:11 invalid basic string, expected `\"`"]
+    );
+    assert_eq!(listed("a = 1\na = 2"), ["2:1 duplicate key"]);
+    let two = listed("[api]\ntitle = \nversion = \n");
+    assert_eq!(two.len(), 2, "{two:?}");
+}
+
+#[test]
+fn tables_of_the_file() {
+    assert_eq!(
+        listed(""),
+        ["1:1 the file declares no route | begin one with [[route]]"]
+    );
+    assert_eq!(
+        listed("[route]\nname = \"a\""),
+        [
+            "1:1 \"route\" must be a list of tables, not a table | write [[route]], with two brackets"
+        ]
+    );
+    let valid = one_route("result = \"one\"\nsql = \"select 1\"\n");
+    let with = |head: &str| listed(&format!("{head}\n{valid}"));
+    assert_eq!(
+        with("[cors]"),
+        ["1:2 unknown key \"cors\" in the file | known here: api, lane, route"]
+    );
+    assert_eq!(
+        with("[lanes.a]"),
+        ["1:2 unknown key \"lanes\" in the file | did you mean \"lane\"?"]
+    );
+    assert_eq!(
+        with("[api]\ntitel = \"a\""),
+        ["2:1 unknown key \"titel\" in [api] | did you mean \"title\"?"]
+    );
+    assert_eq!(
+        with("[api]\ntitle = 1"),
+        ["2:9 \"title\" must be a string, not an integer"]
+    );
+    assert_eq!(
+        with("[lane.a]\nconnections = 0"),
+        ["2:15 \"connections\" must be 1 to 1000"]
+    );
+    assert_eq!(
+        with("[lane.a]\nconnections = 1001"),
+        ["2:15 \"connections\" must be 1 to 1000"]
+    );
+    assert_eq!(
+        with("[lane.a]\nqueue = -1"),
+        ["2:9 \"queue\" must be 0 to 1000000"]
+    );
+    assert_eq!(
+        with("[lane.a]\nqueue = 1.5"),
+        ["2:9 \"queue\" must be a whole number, not a float"]
+    );
+    assert_eq!(
+        with("[lane.a-b]"),
+        ["1:7 \"a-b\" can't name a lane | names are ASCII letters, digits and _"]
+    );
+    assert_eq!(
+        with("lane = 1"),
+        ["1:8 \"lane\" must be a table, not an integer | write [lane.NAME]"]
+    );
+    for accepted in [
+        "[lane.default]\nconnections = 1000\nqueue = 0",
+        "[lane.a]\nconnections = 1\nqueue = 1000000",
+    ] {
+        assert!(load("api.toml", &format!("{accepted}\n{valid}")).is_ok());
+    }
+}
+
+#[test]
+fn settings_of_a_route() {
+    for (setting, fault) in [
+        ("timeout = \"0ms\"", "7:11 \"timeout\" must be 1ms to 60m"),
+        ("timeout = \"61m\"", "7:11 \"timeout\" must be 1ms to 60m"),
+        (
+            "timeout = \"99999999999999999999s\"",
+            "7:11 \"timeout\" must be a whole number and a unit | such as \"250ms\", \"2s\" or \"1m\"",
+        ),
+        (
+            "timeout = \"2h\"",
+            "7:11 \"timeout\" must be a whole number and a unit | such as \"250ms\", \"2s\" or \"1m\"",
+        ),
+        (
+            "timeout = \"1.5s\"",
+            "7:11 \"timeout\" must be a whole number and a unit | such as \"250ms\", \"2s\" or \"1m\"",
+        ),
+        (
+            "timeout = 250",
+            "7:11 \"timeout\" must be a string, not an integer",
+        ),
+        (
+            "lane = \"slow\"",
+            "7:8 there is no lane \"slow\" | declare it: [lane.slow]",
+        ),
+        (
+            "lane = \"defualt\"",
+            "7:8 there is no lane \"defualt\" | did you mean \"default\"?",
+        ),
+        (
+            "max_rows = 5",
+            "7:1 \"max_rows\" is only for result = \"many\"",
+        ),
+        (
+            "empty_status = 399",
+            "7:16 \"empty_status\" must be 400 to 499",
+        ),
+        (
+            "empty_status = 500",
+            "7:16 \"empty_status\" must be 400 to 499",
+        ),
+        ("status = 199", "7:10 \"status\" must be 200 to 299"),
+        ("status = 300", "7:10 \"status\" must be 200 to 299"),
+        (
+            "status = 204",
+            "7:10 a 204 or 205 answer has no body, but this result is one | result = \"exec\" answers 204 by itself",
+        ),
+        (
+            "cancel = \"yes\"",
+            "7:10 \"cancel\" must be true or false, not a string",
+        ),
+        (
+            "name2 = 1",
+            "7:1 unknown key \"name2\" in [[route]] | did you mean \"name\"?",
+        ),
+        (
+            "zzz = 1",
+            "7:1 unknown key \"zzz\" in [[route]] | known here: name, method, path, result, sql, params, not_found, empty_status, status, timeout, lane, max_rows, read_only, cancel",
+        ),
+        (
+            "params = 1",
+            "7:10 \"params\" must be a table, not an integer",
+        ),
+    ] {
+        let text = one_route(&format!(
+            "result = \"one\"\nsql = \"select 1\"\n{setting}\n"
+        ));
+        assert_eq!(listed(&text), [fault], "{setting}");
+    }
+    for accepted in [
+        "timeout = \"1ms\"",
+        "timeout = \"60m\"",
+        "lane = \"default\"",
+        "empty_status = 400",
+        "empty_status = 499",
+        "status = 200",
+        "status = 299",
+    ] {
+        let text = one_route(&format!(
+            "result = \"one\"\nsql = \"select 1\"\n{accepted}\n"
+        ));
+        assert!(load("api.toml", &text).is_ok(), "{accepted}");
+    }
+    let many = |rows: &str| {
+        one_route(&format!(
+            "result = \"many\"\nsql = \"select 1\"\nmax_rows = {rows}\n"
+        ))
+    };
+    assert_eq!(
+        listed(&many("0")),
+        ["7:12 \"max_rows\" must be 1 to 4294967295"]
+    );
+    assert_eq!(load("a", &many("1")).unwrap().routes[0].max_rows, 1);
+    let exec = one_route(
+        "result = \"exec\"\nsql = \"delete from t\"\nnot_found = \"x\"\nempty_status = 404\n",
+    );
+    assert_eq!(
+        listed(&exec),
+        [
+            "7:1 \"not_found\" is only for result = \"one\" and result = \"scalar\"",
+            "8:1 \"empty_status\" is only for result = \"one\""
+        ]
+    );
+}
+
+#[test]
+fn words_of_a_route() {
+    let route = |method: &str, path: &str, result: &str| {
+        format!(
+            "[[route]]\nname = \"r\"\nmethod = \"{method}\"\npath = \"{path}\"\nresult = \"{result}\"\nsql = \"select 1\"\n"
+        )
+    };
+    let methods = "3:10 \"method\" must be \"GET\", \"POST\", \"PUT\", \"PATCH\" or \"DELETE\"";
+    assert_eq!(
+        listed(&route("get", "/", "one")),
+        [format!("{methods} | did you mean \"GET\"?")]
+    );
+    assert_eq!(listed(&route("TRACE", "/", "one")), [methods]);
+    assert_eq!(
+        listed(&route("HEAD", "/", "one")),
+        ["3:10 HEAD can't be declared | a GET route answers HEAD too"]
+    );
+    assert_eq!(
+        listed(&route("GET", "users", "one")),
+        ["4:8 a path begins with \"/\""]
+    );
+    assert_eq!(
+        listed(&route("GET", "/", "manny")),
+        [
+            "5:10 \"result\" must be \"one\", \"many\", \"exec\" or \"scalar\" | did you mean \"many\"?"
+        ]
+    );
+    assert_eq!(
+        listed("[[route]]\n"),
+        ["name", "method", "path", "result", "sql"]
+            .map(|key| format!("1:1 [[route]] has no \"{key}\""))
+    );
+}
+
+#[test]
+fn duplicates_are_found_although_a_route_has_other_faults() {
+    let route = |name: &str, path: &str, rest: &str| {
+        format!("[[route]]\nname = \"{name}\"\nmethod = \"GET\"\npath = \"{path}\"\n{rest}\n")
+    };
+    let fine = "result = \"one\"\nsql = \"select :x\"";
+    let text = route("a", "/a/{x}", fine)
+        + &route("a", "/a/{x}", "result = \"one\"")
+        + &route("b", "/a/{y}", "result = \"one\"\nsql = \"select :y\"");
+    assert_eq!(
+        listed(&text),
+        [
+            "7:1 [[route]] has no \"sql\"",
+            "8:8 a route named \"a\" is declared on line 2 already",
+            "10:8 GET /a/{x} is declared on line 4 already",
+            "15:8 GET /a/{y} can't be told apart from /a/{x} on line 4",
+        ]
+    );
+}
+
+#[test]
+fn settings_of_a_parameter() {
+    let path_only = "a path parameter is always there";
+    for (method, entry, fault) in [
+        (
+            "GET",
+            "{ in = \"claim\" }",
+            "8:12 in = \"claim\" is not built yet: it comes with authentication",
+        ),
+        (
+            "GET",
+            "{ in = \"qurey\" }",
+            "8:12 \"in\" must be \"path\", \"query\", \"body\" or \"header\" | did you mean \"query\"?",
+        ),
+        (
+            "GET",
+            "{ }",
+            "8:1 parameter \"q\" does not say where it stands | in = \"query\", \"body\" or \"header\"",
+        ),
+        ("GET", "{ in = \"path\" }", "8:12 the path has no {q}"),
+        ("GET", "{ in = \"body\" }", "8:12 a GET request has no body"),
+        (
+            "DELETE",
+            "{ in = \"body\" }",
+            "8:12 a DELETE request has no body",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", min = 1 }",
+            "8:21 unknown key \"min\" in parameter \"q\" | did you mean \"in\"?",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", type = \"bigint\" }",
+            "8:28 \"bigint\" is not a type that can be pinned | did you mean \"int8\"?",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", type = \"txet[]\" }",
+            "8:28 \"txet[]\" is not a type that can be pinned | did you mean \"text[]\"?",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", type = \"geometry\" }",
+            "8:28 \"geometry\" is not a type that can be pinned | one of int2 int4 int8 float4 float8 numeric bool text varchar uuid date time timetz timestamp timestamptz interval json jsonb bytea inet cidr macaddr, or an array of it (int8[]); or cast it in the SQL",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", ge = 3, le = 2 }",
+            "8:34 no number is at least 3 and at most 2",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", ge = \"3\" }",
+            "8:26 \"ge\" must be a number, not a string",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", ge = nan }",
+            "8:26 \"ge\" must be a number, not a float",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", min_length = 3, max_length = 2 }",
+            "8:50 no text has at least 3 and at most 2 characters",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", min_length = -1 }",
+            "8:34 \"min_length\" must be 0 to 4294967295",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", pattern = \"(\" }",
+            "8:31 \"pattern\" is not a regular expression: unclosed group",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", enum = [] }",
+            "8:28 \"enum\" must be a list of the values allowed",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", enum = [[1]] }",
+            "8:29 a value can't be an array here",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", default = 0, ge = 1 }",
+            "8:31 the default breaks the constraints: Input should be greater than or equal to 1",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", default = \"abc\", max_length = 2 }",
+            "8:31 the default breaks the constraints: String should have at most 2 characters",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", default = \"c\", enum = [\"a\", \"b\"] }",
+            "8:31 the default breaks the constraints: Input should be 'a' or 'b'",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", default = { a = 1 } }",
+            "8:31 a value can't be a table here",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", nullable = 1 }",
+            "8:32 \"nullable\" must be true or false, not an integer",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", whole = true }",
+            "8:29 \"whole\" is only for in = \"body\"",
+        ),
+        (
+            "POST",
+            "{ in = \"body\", whole = true, ge = 1 }",
+            "8:1 the whole body is a JSON document, which has no constraints",
+        ),
+        (
+            "GET",
+            "{ in = \"query\", name = \"X\" }",
+            "8:28 \"name\" is only for in = \"header\"",
+        ),
+        (
+            "GET",
+            "{ in = \"header\", name = \"X Y\" }",
+            "8:29 \"X Y\" can't name a header field (RFC 9110 §5.6.2)",
+        ),
+        (
+            "GET",
+            "7",
+            "8:5 parameter \"q\" must be a table, not an integer",
+        ),
+    ] {
+        let text = format!(
+            "[[route]]\nname = \"r\"\nmethod = \"{method}\"\npath = \"/r\"\nresult = \"exec\"\nsql = \"select :q\"\n[route.params]\nq = {entry}\n"
+        );
+        assert_eq!(listed(&text), [fault], "{entry}");
+    }
+    for entry in ["{ default = 1 }", "{ nullable = true }"] {
+        let text = format!(
+            "[[route]]\nname = \"r\"\nmethod = \"GET\"\npath = \"/r/{{q}}\"\nresult = \"exec\"\nsql = \"select :q\"\n[route.params]\nq = {entry}\n"
+        );
+        let found = listed(&text);
+        assert!(
+            found.len() == 1 && found[0].contains(path_only),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn parameters_and_sql_must_agree() {
+    let route = |sql: &str, params: &str| {
+        format!(
+            "[[route]]\nname = \"r\"\nmethod = \"POST\"\npath = \"/r/{{id}}\"\nresult = \"exec\"\nsql = '{sql}'\n[route.params]\n{params}\n"
+        )
+    };
+    assert_eq!(
+        listed(&route("select :id, :limt", "limit = { in = \"query\" }")),
+        [
+            "6:20 \":limt\" is not declared | did you mean \":limit\"?",
+            "8:1 unused parameter \"limit\" | use :limit in the SQL, or take the parameter out",
+        ]
+    );
+    assert_eq!(
+        listed(&route("select :id", "id = { in = \"query\" }")),
+        ["8:13 \"id\" stands in the path, so it can't come from the query"]
+    );
+    assert_eq!(
+        listed(&route(
+            "select :id, :a, :b",
+            "a = { in = \"body\", whole = true }\nb = { in = \"body\" }"
+        )),
+        ["9:1 \"a\" takes the whole body, so \"b\" can't be a member of it"]
+    );
+    assert_eq!(
+        listed(&route("select :id", "\"a b\" = { in = \"query\" }")),
+        ["8:1 \"a b\" can't name a parameter | names are ASCII letters, digits and _"]
+    );
+    let header = load(
+        "a",
+        &route(
+            "select :id, :x_tenant_id, :b",
+            "x_tenant_id = { in = \"header\" }\nb = { in = \"header\", name = \"X-B\" }",
+        ),
+    )
+    .unwrap();
+    let names: Vec<&str> = header.routes[0]
+        .params
+        .iter()
+        .map(|param| param.external.as_str())
+        .collect();
+    assert_eq!(names, ["id", "x-tenant-id", "X-B"]);
+}
+
+#[test]
+fn faults_in_the_sql_are_placed_in_every_kind_of_string() {
+    for (sql, place) in [
+        ("'''\nselect 'é',\n  $1\n'''", "8:3"),
+        ("\"\"\"\nselect 1,\n  $1\"\"\"", "8:3"),
+        ("\"select $1\"", "6:15"),
+        ("'select $1'", "6:15"),
+        // Escapes hide where a character stands: the whole string is shown.
+        ("\"select \\t $1\"", "6:7"),
+    ] {
+        let text = one_route(&format!("result = \"one\"\nsql = {sql}\n"));
+        let found = listed(&text);
+        assert_eq!(
+            found,
+            [format!(
+                "{place} \"$1\" is not a placeholder here | write :name and declare it in [route.params]"
+            )]
+        );
+    }
+    let windows =
+        one_route("result = \"one\"\nsql = '''\nselect 1,\n  $1\n'''\n").replace('\n', "\r\n");
+    assert_eq!(listed(&windows)[0].split(' ').next(), Some("8:3"));
+}
+
+#[test]
+fn read_only_follows_the_method_and_the_sql_unless_declared() {
+    let route = |method: &str, sql: &str, rest: &str| {
+        load(
+            "a",
+            &format!(
+                "[[route]]\nname = \"r\"\nmethod = \"{method}\"\npath = \"/r\"\nresult = \"exec\"\nsql = \"{sql}\"\n{rest}\n"
+            ),
+        )
+    };
+    assert!(route("GET", "select 1", "").unwrap().routes[0].read_only);
+    assert!(!route("POST", "select 1", "").unwrap().routes[0].read_only);
+    assert!(!route("GET", "select 1 for update", "").unwrap().routes[0].read_only);
+    assert!(
+        route("POST", "select 1", "read_only = true")
+            .unwrap()
+            .routes[0]
+            .read_only
+    );
+    assert!(
+        !route("GET", "select 1", "read_only = false")
+            .unwrap()
+            .routes[0]
+            .read_only
+    );
+    let fault = route("POST", "INSERT into t values (1)", "read_only = true").unwrap_err();
+    assert!(
+        fault
+            .to_string()
+            .contains("read_only = true, but the SQL begins with \"insert\""),
+        "{fault}"
+    );
+}
