@@ -1,21 +1,33 @@
-//! The declared API: what the routes file says, checked once and pure.
+//! The declared API, pure: what the routes file says, checked once, and how a request binds to it.
+//!
+//! [`load`] reads the file; Postgres describes each statement; [`Route::plan`] checks the one against the
+//! other; [`Router::find`] and [`Plan::bind`] then serve every request without looking back at the file.
 
+mod bind;
 mod constraint;
 mod decimal;
+mod detail;
 pub mod diagnostics;
 mod file;
 mod lexer;
 mod params;
+mod plan;
 mod route;
 pub mod router;
+mod scan;
 pub mod sql;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub use bind::{BindFault, Bound, Input};
 pub use constraint::{Constraints, Literal};
+pub use detail::Detail;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use file::{Api, Lane, load};
 pub use params::{In, Param};
+pub use plan::{Plan, PlanParam};
 pub use route::{ResultKind, Route};
 pub use router::{Captures, Found, Method, Router, Template};
+pub use table::table;

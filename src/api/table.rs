@@ -1,0 +1,120 @@
+//! The table that `pinion check` prints: every route with its parameters and columns.
+
+use std::fmt::Write;
+
+use super::constraint::Constraints;
+use super::file::Api;
+use super::plan::{Plan, PlanParam};
+
+/// The routes with their plans (in the same order) as text, aligned.
+///
+/// ```text
+/// GET     /users/{user_id}  get_user  one
+///         user_id   path  int8  required
+///         → user_id   int8  integer
+///         → username  text  string
+/// ```
+pub fn table(api: &Api, plans: &[Plan]) -> String {
+    let mut out = String::new();
+    let path_width = width(api.routes.iter().map(|route| route.path.as_str()));
+    let name_width = width(api.routes.iter().map(|route| route.name.as_str()));
+    for (index, (route, plan)) in api.routes.iter().zip(plans).enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        let head = [
+            (route.method.as_str(), METHOD_WIDTH),
+            (route.path.as_str(), path_width),
+            (route.name.as_str(), name_width),
+            (route.result.as_str(), 0),
+        ];
+        line(&mut out, "", &head);
+        let params: Vec<[String; 4]> = plan.params.iter().map(param_cells).collect();
+        rows(&mut out, "", &params);
+        let columns: Vec<[String; 3]> = (0..plan.columns.len())
+            .map(|index| {
+                let (name, postgres, json) = plan.columns.describe(index);
+                [name.to_owned(), postgres, json]
+            })
+            .collect();
+        rows(&mut out, "→ ", &columns);
+    }
+    out
+}
+
+/// Characters of the longest method and the two spaces after it are the indent of what belongs to a route.
+const METHOD_WIDTH: usize = 6;
+
+/// Rows of cells under a route, each column as wide as its widest cell.
+fn rows<const N: usize>(out: &mut String, mark: &str, rows: &[[String; N]]) {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| width(rows.iter().map(|row| row[column].as_str())));
+    let indent = format!("{:METHOD_WIDTH$}  {mark}", "");
+    for row in rows {
+        let cells: [(&str, usize); N] =
+            std::array::from_fn(|column| (row[column].as_str(), widths[column]));
+        line(out, &indent, &cells);
+    }
+}
+
+/// One line of cells, two spaces between them, none at the end.
+fn line(out: &mut String, indent: &str, cells: &[(&str, usize)]) {
+    let start = out.len();
+    out.push_str(indent);
+    for (cell, width) in cells {
+        // Writing to a String can't fail.
+        let _ = write!(out, "{cell:width$}  ");
+    }
+    out.truncate(start + out[start..].trim_end().len());
+    out.push('\n');
+}
+
+fn width<'a>(cells: impl Iterator<Item = &'a str>) -> usize {
+    cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+}
+
+fn param_cells(param: &PlanParam) -> [String; 4] {
+    let source = match (param.whole, param.external == param.name) {
+        (true, _) => "whole body".to_owned(),
+        (false, true) => param.source.as_str().to_owned(),
+        (false, false) => format!("{} {}", param.source.as_str(), param.external),
+    };
+    let presence = match &param.default {
+        Some(default) => format!("default {default}"),
+        None if param.nullable => "optional".to_owned(),
+        None => "required".to_owned(),
+    };
+    let mut settings = vec![presence];
+    if param.nullable {
+        settings.push("nullable".to_owned());
+    }
+    settings.extend(constraint_cells(&param.constraints));
+    [
+        param.name.clone(),
+        source,
+        param.type_name(),
+        settings.join(", "),
+    ]
+}
+
+fn constraint_cells(constraints: &Constraints) -> Vec<String> {
+    let Constraints {
+        ge,
+        le,
+        min_length,
+        max_length,
+        pattern,
+        choices,
+    } = constraints;
+    let mut cells = Vec::new();
+    cells.extend(ge.as_ref().map(|least| format!("ge {least}")));
+    cells.extend(le.as_ref().map(|most| format!("le {most}")));
+    cells.extend(min_length.map(|least| format!("min_length {least}")));
+    cells.extend(max_length.map(|most| format!("max_length {most}")));
+    cells.extend(pattern.as_ref().map(|pattern| format!("pattern {pattern}")));
+    if !choices.is_empty() {
+        let words: Vec<String> = choices.iter().map(ToString::to_string).collect();
+        cells.push(format!("enum {}", words.join(" ")));
+    }
+    cells
+}
