@@ -67,3 +67,53 @@ pub const DETAILS_MAX: usize = 100;
 
 /// Bytes of a name of the client's (an unknown member or query parameter) shown in a 422 answer.
 pub const DETAIL_NAME_BYTES_MAX: usize = 64;
+
+/// Postgres connections of a core's default lane. Flag `--connections-per-core`.
+pub const CONNECTIONS_PER_CORE: usize = 4;
+
+/// Statements sent on one connection and not yet answered. Past it requests wait in the lane's
+/// queue, where they can still be refused; what is sent can't be.
+pub const PIPELINE_DEPTH_MAX: u32 = 64;
+
+/// Requests that may wait for a place on a lane's connections, per core, unless the routes file
+/// says otherwise (`queue`); past it 503 at once.
+pub const LANE_QUEUE: usize = 1024;
+
+/// How long past the statement timeout a connection may stay silent with statements in flight
+/// before it is taken for dead. Postgres itself ends a statement at its timeout.
+pub const SILENCE_GRACE: Duration = Duration::from_secs(2);
+
+/// Pauses between attempts to reconnect, doubled from the first to the second, plus jitter.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(50);
+/// See [`RECONNECT_MIN`]: recovery within a second of Postgres being back.
+pub const RECONNECT_MAX: Duration = Duration::from_millis(800);
+
+/// How long one attempt to connect may take, unless `connect_timeout` says otherwise.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a lane without any connection lets its requests wait; from then on they get 503 at
+/// once. Long enough to sit out one replaced connection.
+pub const DOWN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Times that a read is run again after a serialization failure or deadlock (40001, 40P01).
+pub const CONFLICT_RETRIES_MAX: u32 = 3;
+
+/// Bytes of a response body; past it 500. A `many` result is bounded in rows, this bounds wide rows.
+pub const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+// ---- The server ----
+
+/// Open client connections over all cores. Flag `--max-connections`.
+pub const CONNECTIONS_MAX: usize = 100_000;
+
+/// Requests being answered from Postgres at a time over all cores. Flag `--max-in-flight`.
+pub const IN_FLIGHT_MAX: usize = 10_000;
+
+/// Pipelined requests of one connection that are answered at a time; the rest waits in its input.
+pub const PIPELINED_MAX: usize = 32;
+
+/// After an error that ends a connection, how long the client may go on sending (and be ignored)
+/// so that it gets to read the answer (RFC 9112 §9.6).
+pub const LINGER: Duration = Duration::from_secs(2);
+/// See [`LINGER`]: bytes that are ignored at the most.
+pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,0 +1,289 @@
+//! The command line as typed: raw flags only. `config.rs` checks them and turns them into settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{duration, limits};
+
+/// Postgres on the web as a JSON API, one pinned io_uring executor per CPU core.
+#[derive(Debug, Parser)]
+#[command(name = "pinion", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a declared API from your own database
+    Serve(Serve),
+    /// Start a private Postgres with the example shop and serve it
+    Demo(Demo),
+    /// Check a routes file against a database and print what it resolves to
+    Check(Check),
+}
+
+/// `pinion serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where the API is declared and where its data is.
+    #[command(flatten)]
+    pub api: ApiFlags,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `pinion check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Where the API is declared and where its data is.
+    #[command(flatten)]
+    pub api: ApiFlags,
+}
+
+/// Where the API is declared and where its data is.
+#[derive(Debug, Args)]
+pub struct ApiFlags {
+    /// The routes file (TOML)
+    #[arg(long, env = "PINION_ROUTES", value_name = "FILE")]
+    pub routes: PathBuf,
+    /// The database, in any form that libpq takes; PGHOST, PGPASSWORD, ~/.pgpass … apply
+    #[arg(
+        long,
+        env = "PINION_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = ""
+    )]
+    pub database_url: String,
+}
+
+/// `pinion demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where the private Postgres keeps its data
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Start over: remove the data of an earlier demo first
+    #[arg(long)]
+    pub fresh: bool,
+    /// The directory of the Postgres programs (initdb, postgres); found by itself otherwise
+    #[arg(long, env = "PINION_POSTGRES", value_name = "BIN_DIR")]
+    pub postgres: Option<PathBuf>,
+    /// Print the shop's routes file and stop
+    #[arg(long)]
+    pub print_routes: bool,
+    /// Print the shop's schema and stop
+    #[arg(long)]
+    pub print_schema: bool,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// Flags that tune the machine; the routes file declares the API.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Address to serve on, `HOST:PORT` or `unix:PATH`; repeatable
+    #[arg(
+        long,
+        env = "PINION_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        value_delimiter = ',',
+        help_heading = "Sockets"
+    )]
+    pub listen: Vec<String>,
+    /// Connections that may wait to be accepted, per core (net.core.somaxconn caps it)
+    #[arg(
+        long,
+        env = "PINION_BACKLOG",
+        value_name = "N",
+        default_value_t = 65535,
+        help_heading = "Sockets"
+    )]
+    pub backlog: u32,
+    /// Receive buffer of every client socket, e.g. 16m [default: kernel autotuning]
+    #[arg(long, env = "PINION_RECV_BUFFER", value_name = "BYTES", value_parser = bytes,
+          help_heading = "Sockets")]
+    pub recv_buffer: Option<usize>,
+    /// Send buffer of every client socket, e.g. 16m [default: kernel autotuning]
+    #[arg(long, env = "PINION_SEND_BUFFER", value_name = "BYTES", value_parser = bytes,
+          help_heading = "Sockets")]
+    pub send_buffer: Option<usize>,
+    /// Send small answers at once (TCP_NODELAY)
+    #[arg(long, env = "PINION_TCP_NODELAY", value_name = "BOOL", default_value_t = true,
+          action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+          help_heading = "Sockets")]
+    pub tcp_nodelay: bool,
+
+    /// Cores to use, e.g. 0-3,6 [default: every core that this process may use]
+    #[arg(
+        long,
+        env = "PINION_CORES",
+        value_name = "LIST",
+        help_heading = "Cores"
+    )]
+    pub cores: Option<String>,
+    /// Submission entries of each core's ring, a power of two
+    #[arg(
+        long,
+        env = "PINION_RING_DEPTH",
+        value_name = "N",
+        default_value_t = 1024,
+        help_heading = "Cores"
+    )]
+    pub ring_depth: u32,
+    /// Microseconds that an idle core polls before it sleeps in the kernel
+    #[arg(
+        long,
+        env = "PINION_SPIN_US",
+        value_name = "US",
+        default_value_t = 0,
+        help_heading = "Cores"
+    )]
+    pub spin_us: u64,
+
+    /// Postgres connections of each core's default lane
+    #[arg(long, env = "PINION_CONNECTIONS_PER_CORE", value_name = "N",
+          default_value_t = limits::CONNECTIONS_PER_CORE, help_heading = "Postgres")]
+    pub connections_per_core: usize,
+    /// How long a statement may run, unless its route says otherwise; 0s for no limit
+    #[arg(long, env = "PINION_STATEMENT_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "500ms", help_heading = "Postgres")]
+    pub statement_timeout: Duration,
+    /// How long a request may wait for a place on a connection
+    #[arg(long, env = "PINION_ACQUIRE_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "1s", help_heading = "Postgres")]
+    pub acquire_timeout: Duration,
+    /// Age at which a Postgres connection is replaced; 0s for never
+    #[arg(long, env = "PINION_RECYCLE", value_name = "TIME", value_parser = duration::parse,
+          default_value = "1h", help_heading = "Postgres")]
+    pub recycle: Duration,
+
+    /// Open client connections, over all cores
+    #[arg(long, env = "PINION_MAX_CONNECTIONS", value_name = "N",
+          default_value_t = limits::CONNECTIONS_MAX, help_heading = "Limits")]
+    pub max_connections: usize,
+    /// Requests being answered from Postgres at a time, over all cores; past it 503
+    #[arg(long, env = "PINION_MAX_IN_FLIGHT", value_name = "N",
+          default_value_t = limits::IN_FLIGHT_MAX, help_heading = "Limits")]
+    pub max_in_flight: usize,
+    /// Bytes of a request head; past it 431
+    #[arg(long, env = "PINION_MAX_HEAD_BYTES", value_name = "BYTES", value_parser = bytes,
+          default_value = "16k", help_heading = "Limits")]
+    pub max_head_bytes: usize,
+    /// Bytes of a request body; past it 413
+    #[arg(long, env = "PINION_MAX_BODY_BYTES", value_name = "BYTES", value_parser = bytes,
+          default_value = "1m", help_heading = "Limits")]
+    pub max_body_bytes: usize,
+
+    /// How long an idle connection is kept
+    #[arg(long, env = "PINION_KEEP_ALIVE", value_name = "TIME", value_parser = duration::parse,
+          default_value = "75s", help_heading = "Timeouts")]
+    pub keep_alive: Duration,
+    /// How long a request head may take from its first byte to its last
+    #[arg(long, env = "PINION_HEADER_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "10s", help_heading = "Timeouts")]
+    pub header_timeout: Duration,
+    /// How long a request body may take
+    #[arg(long, env = "PINION_BODY_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "30s", help_heading = "Timeouts")]
+    pub body_timeout: Duration,
+    /// How long a client may take to read what is written to it
+    #[arg(long, env = "PINION_WRITE_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "30s", help_heading = "Timeouts")]
+    pub write_timeout: Duration,
+    /// How long a stop waits for what is in flight
+    #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "30s", help_heading = "Timeouts")]
+    pub drain_timeout: Duration,
+
+    /// What to log: error, warn, info, debug, trace, or by module, e.g. info,pinion::pg=debug
+    #[arg(
+        long,
+        env = "PINION_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        help_heading = "Logs"
+    )]
+    pub log: String,
+    /// How log lines look, on stderr
+    #[arg(
+        long,
+        env = "PINION_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        help_heading = "Logs"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// A count of bytes: a whole number, optionally with k, m or g (powers of 1024).
+fn bytes(text: &str) -> Result<usize, String> {
+    let (number, scale) = match text.to_ascii_lowercase().strip_suffix(['k', 'm', 'g']) {
+        None => (text.to_owned(), 1),
+        Some(number) => {
+            let scale = match text.as_bytes()[number.len()].to_ascii_lowercase() {
+                b'k' => 1 << 10,
+                b'm' => 1 << 20,
+                _ => 1 << 30,
+            };
+            (number.to_owned(), scale)
+        }
+    };
+    number
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(scale))
+        .ok_or_else(|| "a number of bytes, optionally with k, m or g".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_machine_has_its_environment_variable() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for argument in serve.get_arguments() {
+            let Some(long) = argument.get_long().filter(|long| *long != "help") else {
+                continue;
+            };
+            let expected = format!("PINION_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().unwrap(), expected.as_str());
+        }
+    }
+
+    #[test]
+    fn byte_counts() {
+        assert_eq!(bytes("0"), Ok(0));
+        assert_eq!(bytes("16k"), Ok(16 << 10));
+        assert_eq!(bytes("16M"), Ok(16 << 20));
+        assert_eq!(bytes("1g"), Ok(1 << 30));
+        for wrong in ["", "k", "-1", "1kb", "1.5m", "99999999999999999999g"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Durations as people write them: `250ms`, `2s`, `1m`, `1h`.
+
+use std::time::Duration;
+
+/// Parses a whole number followed by `us`, `ms`, `s`, `m` or `h`.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let microseconds: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err("a duration is a whole number and a unit: us, ms, s, m or h".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(microseconds))
+        .map(Duration::from_micros)
+        .ok_or_else(|| "a duration is a whole number and a unit, such as 250ms".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(parse("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse("7us"), Ok(Duration::from_micros(7)));
+        assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "1d",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
