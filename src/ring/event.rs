@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -38,16 +38,9 @@ pub(super) struct State {
 
 impl Waker {
     /// An eventfd that no core listens to yet.
-    #[allow(unsafe_code)] // std has no eventfd
     pub fn new() -> io::Result<Waker> {
-        // SAFETY: a plain system call without pointers.
-        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Waker(Arc::new(descriptor.into())))
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        Ok(Waker(Arc::new(rustix::event::eventfd(0, flags)?.into())))
     }
 
     /// Wakes the core. Many calls before it looks are one wake.

@@ -72,23 +72,33 @@ impl Listener {
         }
     }
 
-    /// The next connection. Nothing is served, and no memory held, for those that are not taken.
-    pub async fn accept(&self) -> Stream {
+    /// The next connection, or `None` once the listener is closed. Nothing is served, and no memory
+    /// held, for those that are not taken.
+    pub async fn accept(&self) -> Option<Stream> {
         let descriptor = poll_fn(|context| {
+            if self.state.closing.get() {
+                return Poll::Ready(None);
+            }
             if let Some(descriptor) = self.state.accepted.borrow_mut().pop_front() {
-                return Poll::Ready(descriptor);
+                return Poll::Ready(Some(descriptor));
             }
             remember(&self.state.waker, context.waker());
             Poll::Pending
         })
-        .await;
+        .await?;
         if !self.state.armed.get()
             && self.state.retry_at.get().is_none()
             && self.state.accepted.borrow().len() < ACCEPTED_MAX / 2
         {
             self.ring.arm_accept(&self.state);
         }
-        Stream::adopt(&self.ring, descriptor)
+        Some(Stream::adopt(&self.ring, descriptor))
+    }
+
+    /// Stops accepting. Connections that nobody has taken are closed.
+    pub fn close(&self) {
+        self.ring.end_listener(&self.state);
+        self.state.wake();
     }
 }
 
@@ -126,9 +136,7 @@ impl Ring {
         } else if state.accepted.borrow().len() >= ACCEPTED_MAX && !state.cancelling.replace(true) {
             self.cancel(CancelBuilder::user_data(state.token().encode()));
         }
-        if let Some(waker) = state.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        state.wake();
     }
 
     /// The multishot accept is over: arm it again now, later, when there is room, or never.
@@ -185,6 +193,12 @@ impl Ring {
 }
 
 impl State {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     fn token(&self) -> Token {
         Token {
             operation: Operation::Accept,

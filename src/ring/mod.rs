@@ -11,6 +11,7 @@
 //! Kernel 6.1 or later: `SINGLE_ISSUER` and `DEFER_TASKRUN`, so that no completion interrupts the
 //! thread.
 
+mod blocking;
 mod buffers;
 mod completions;
 mod event;
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue};
 
+pub use blocking::blocking;
 pub use event::{Event, Waker as EventWaker};
 pub use executor::run;
 pub use listener::Listener;
@@ -124,6 +126,15 @@ impl Ring {
     /// Counts passes; one that stands still is a core that is stuck. Read by the control thread.
     pub fn heartbeat(&self) -> Arc<AtomicU64> {
         self.heartbeat.clone()
+    }
+
+    /// Lets every task that waits for input look around: the server is stopping.
+    pub fn wake_sockets(&self) {
+        for held in self.held.borrow().iter() {
+            if let Held::Socket(socket) = held {
+                socket.wake_reader();
+            }
+        }
     }
 
     /// Sockets, listeners and events that are open or not yet closed to the end.

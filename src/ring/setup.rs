@@ -69,7 +69,7 @@ pub fn probe(options: &Options) -> Result<(), Unsupported> {
 }
 
 pub(super) fn build(options: &Options) -> io::Result<(IoUring, ProvidedBuffers)> {
-    let mut io: IoUring = IoUring::builder()
+    let io: IoUring = IoUring::builder()
         .setup_cqsize(options.completions)
         .setup_single_issuer()
         .setup_defer_taskrun()
