@@ -1,1 +1,141 @@
+//! Postgres on one core: its own pipelined connections, prepared statements and bounds.
+//!
+//! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
+//! ring, `statements` prepares the routes on it, `link` keeps one connection alive, `lane` is a
+//! group of links with a bounded queue in front, `execute` runs one request's statement.
 
+pub mod connect;
+pub mod execute;
+pub mod lane;
+pub mod link;
+pub mod statements;
+pub mod url;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::api::Api;
+use crate::config;
+use crate::ring::Ring;
+
+use lane::Lane;
+use statements::{Description, Prepared};
+use url::Target;
+
+/// One core's side of Postgres.
+pub struct Database {
+    ring: Rc<Ring>,
+    api: Arc<Api>,
+    target: Arc<Target>,
+    lanes: Vec<Rc<Lane>>,
+    /// By route.
+    routes: Vec<Route>,
+}
+
+struct Route {
+    /// Which of `lanes` carries the route.
+    lane: usize,
+    /// What the route's statement looked like when it was last prepared.
+    known: RefCell<Known>,
+}
+
+/// What is known of a route's statement.
+enum Known {
+    /// It has not been prepared yet.
+    Nothing,
+    Described(Rc<Description>),
+    /// Postgres refused it, with these words.
+    Fault(String),
+}
+
+impl Database {
+    /// Starts to connect; returns at once. Whoever asks meanwhile waits or is refused.
+    pub fn start(
+        ring: &Rc<Ring>,
+        api: Arc<Api>,
+        target: Arc<Target>,
+        settings: &config::Postgres,
+    ) -> Rc<Database> {
+        let groups = lane::groups(&api, settings);
+        let lane_of = |route: usize| {
+            groups
+                .iter()
+                .position(|group| group.routes.contains(&route))
+                .expect("every route is in a group")
+        };
+        let routes = (0..api.routes.len())
+            .map(|route| Route {
+                lane: lane_of(route),
+                known: RefCell::new(Known::Nothing),
+            })
+            .collect();
+        let lanes = groups
+            .iter()
+            .map(|group| Lane::new(ring, group, settings))
+            .collect();
+        let database = Rc::new(Database {
+            ring: ring.clone(),
+            api,
+            target,
+            lanes,
+            routes,
+        });
+        for lane in &database.lanes {
+            for link in lane.links() {
+                ring.spawn(link::keep(database.clone(), lane.clone(), link.clone()));
+            }
+            ring.spawn(link::watch(ring.clone(), lane.clone()));
+        }
+        database
+    }
+
+    /// How the route's parameters are bound, once its statement has been prepared.
+    pub fn description(&self, route: usize) -> Option<Rc<Description>> {
+        match &*self.routes[route].known.borrow() {
+            Known::Described(description) => Some(description.clone()),
+            Known::Nothing | Known::Fault(_) => None,
+        }
+    }
+
+    /// Why this core can't answer some route now; empty when it can answer all.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<String> = Vec::new();
+        for lane in &self.lanes {
+            if let Some(reason) = lane.down() {
+                let fault = format!("postgres: {reason}");
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+            }
+        }
+        for (index, route) in self.routes.iter().enumerate() {
+            let name = &self.api.routes[index].name;
+            match &*route.known.borrow() {
+                Known::Fault(reason) => faults.push(format!("route {name}: {reason}")),
+                Known::Nothing if faults.is_empty() => {
+                    faults.push(format!("route {name}: not prepared yet"));
+                }
+                Known::Nothing | Known::Described(_) => {}
+            }
+        }
+        faults
+    }
+
+    /// Takes note of what a statement looks like now. One description serves all connections on
+    /// which it looks the same, so that to compare them is to compare pointers.
+    fn learn(&self, route: usize, mut prepared: Prepared) -> Prepared {
+        let mut known = self.routes[route].known.borrow_mut();
+        match &*known {
+            Known::Described(description) if description.is_like(&prepared.description) => {
+                prepared.description = description.clone();
+            }
+            _ => *known = Known::Described(prepared.description.clone()),
+        }
+        prepared
+    }
+
+    fn learn_fault(&self, route: usize, reason: String) {
+        self.routes[route].known.replace(Known::Fault(reason));
+    }
+}

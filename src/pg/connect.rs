@@ -1,0 +1,319 @@
+//! Opening one connection to Postgres over the core's ring.
+//!
+//! tokio-postgres's `connect_raw` leaves hosts, timeouts, keepalives, nodelay and
+//! `target_session_attrs` to whoever brings the stream: that is done here.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{CancelToken, Client, Connection, NoTls, SimpleQueryMessage};
+
+use super::url::{Address, Host, Target, TargetSessionAttrs, TcpOptions};
+use crate::limits;
+use crate::ring::{Ring, Stream, blocking};
+
+/// A connection and the future that drives it.
+pub type Connected = (Client, Connection<Stream, NoTlsStream>);
+
+/// Why there is no connection, without anything secret.
+#[derive(Debug)]
+pub enum Error {
+    /// The server can't be reached, or went away: trying again may help.
+    Unreachable(String),
+    /// The server answered, and refused: its SQLSTATE and message.
+    Refused {
+        /// Postgres appendix A.
+        state: String,
+        /// Postgres's words.
+        message: String,
+    },
+    /// The server is not of the kind that `target_session_attrs` asks for.
+    WrongKind(&'static str),
+}
+
+impl Error {
+    /// Whether the settings are at fault rather than the moment: a wrong password, an unknown
+    /// user or database. Waiting doesn't mend these.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Error::Refused { state, .. } => state.starts_with("28") || state == "3D000",
+            Error::Unreachable(_) | Error::WrongKind(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Unreachable(reason) => formatter.write_str(reason),
+            Error::Refused { state, message } => write!(formatter, "{message} ({state})"),
+            Error::WrongKind(wanted) => write!(formatter, "the server is not {wanted}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Error {
+        match error.as_db_error() {
+            Some(refusal) => Error::Refused {
+                state: refusal.code().code().to_owned(),
+                message: refusal.message().to_owned(),
+            },
+            None => Error::Unreachable(chain(&error)),
+        }
+    }
+}
+
+/// Connects to the first host that answers and is of the wanted kind. `statement_timeout` (zero
+/// for none) and the formats that rows are encoded from go into the start-up options, so that they
+/// cost no round trip.
+pub async fn connect(
+    ring: &Rc<Ring>,
+    target: &Target,
+    statement_timeout: Duration,
+) -> Result<Connected, Error> {
+    use TargetSessionAttrs::{Any, PreferStandby, Standby};
+    match target.target_session_attrs {
+        PreferStandby => match connect_any(ring, target, statement_timeout, Standby).await {
+            Ok(connected) => Ok(connected),
+            Err(_) => connect_any(ring, target, statement_timeout, Any).await,
+        },
+        wanted => connect_any(ring, target, statement_timeout, wanted).await,
+    }
+}
+
+async fn connect_any(
+    ring: &Rc<Ring>,
+    target: &Target,
+    statement_timeout: Duration,
+    wanted: TargetSessionAttrs,
+) -> Result<Connected, Error> {
+    let patience = target.connect_timeout.unwrap_or(limits::CONNECT_TIMEOUT);
+    let count = target.hosts.len();
+    let first = match target.load_balance_hosts {
+        true => random() as usize % count,
+        false => 0,
+    };
+    let mut last = Error::Unreachable("no host is given".to_owned());
+    for step in 0..count {
+        let host = &target.hosts[(first + step) % count];
+        let attempt = connect_host(ring, target, host, statement_timeout, wanted);
+        match within(ring, patience, attempt).await {
+            Some(Ok(connected)) => return Ok(connected),
+            Some(Err(error)) => last = error,
+            None => {
+                let address = &host.address;
+                last = Error::Unreachable(format!("{address}: no answer within {patience:?}"));
+            }
+        }
+    }
+    Err(last)
+}
+
+async fn connect_host(
+    ring: &Rc<Ring>,
+    target: &Target,
+    host: &Host,
+    statement_timeout: Duration,
+    wanted: TargetSessionAttrs,
+) -> Result<Connected, Error> {
+    let address = &host.address;
+    let stream = open(ring, &target.tcp, address)
+        .await
+        .map_err(|error| Error::Unreachable(format!("{address}: {error}")))?;
+    let mut config = target.config(host);
+    config.options(options(config.get_options(), statement_timeout));
+    let (client, mut connection) = config.connect_raw(stream, NoTls).await?;
+    if wanted != TargetSessionAttrs::Any {
+        check_kind(&client, &mut connection, wanted).await?;
+    }
+    Ok((client, connection))
+}
+
+/// Sends a cancellation. Each host is asked, as the token doesn't say whose it is; the others don't
+/// know its key and ignore it.
+pub async fn cancel(ring: &Rc<Ring>, target: &Target, token: &CancelToken) -> Result<(), Error> {
+    for host in &target.hosts {
+        let attempt = async {
+            let stream = open(ring, &target.tcp, &host.address)
+                .await
+                .map_err(|error| Error::Unreachable(error.to_string()))?;
+            token.cancel_query_raw(stream, NoTls).await?;
+            Ok::<(), Error>(())
+        };
+        match within(ring, limits::CONNECT_TIMEOUT, attempt).await {
+            Some(outcome) => outcome?,
+            None => return Err(Error::Unreachable("no answer".to_owned())),
+        }
+    }
+    Ok(())
+}
+
+/// The start-up options (Postgres §54.2.1): the user's own, then ours.
+fn options(users: Option<&str>, statement_timeout: Duration) -> String {
+    // The encoder turns binary columns into what row_to_json prints under these settings.
+    const FORMATS: &str = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres \
+                           -c bytea_output=hex";
+    format!(
+        "{} {FORMATS} -c statement_timeout={}",
+        users.unwrap_or(""),
+        statement_timeout.as_millis()
+    )
+    .trim_start()
+    .to_owned()
+}
+
+async fn open(ring: &Rc<Ring>, tcp: &TcpOptions, address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Unix(path) => {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            Stream::connect(ring, socket, SockAddr::unix(path)?).await
+        }
+        Address::Tcp { host, port } => {
+            let mut last = io::Error::other("the name has no address");
+            for address in resolve(ring, host, *port).await? {
+                let socket = tcp_socket(tcp, address)?;
+                match Stream::connect(ring, socket, address.into()).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
+/// Numeric addresses are taken as they are; names are looked up away from the core, as the
+/// system's resolver blocks.
+async fn resolve(ring: &Rc<Ring>, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let host = host.to_owned();
+    blocking(ring, move || {
+        std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)).map(Iterator::collect)
+    })
+    .await?
+}
+
+fn tcp_socket(options: &TcpOptions, address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_nodelay(true)?;
+    if options.keepalives {
+        socket.set_keepalive(true)?;
+        let mut keepalive = TcpKeepalive::new();
+        if let Some(idle) = options.keepalives_idle {
+            keepalive = keepalive.with_time(idle);
+        }
+        if let Some(interval) = options.keepalives_interval {
+            keepalive = keepalive.with_interval(interval);
+        }
+        if let Some(count) = options.keepalives_count {
+            keepalive = keepalive.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    if options.user_timeout.is_some() {
+        socket.set_tcp_user_timeout(options.user_timeout)?;
+    }
+    Ok(socket)
+}
+
+/// Asks the server whether it is of the wanted kind (libpq, `target_session_attrs`).
+async fn check_kind(
+    client: &Client,
+    connection: &mut Connection<Stream, NoTlsStream>,
+    wanted: TargetSessionAttrs,
+) -> Result<(), Error> {
+    let question = client.simple_query(
+        "select current_setting('transaction_read_only') = 'on', pg_is_in_recovery()",
+    );
+    let answer = match select(std::pin::pin!(question), connection).await {
+        Either::Left((answer, _)) => answer?,
+        Either::Right((Err(error), _)) => return Err(error.into()),
+        Either::Right((Ok(()), _)) => {
+            return Err(Error::Unreachable("the connection was closed".to_owned()));
+        }
+    };
+    let [read_only, recovering] = [0, 1].map(|column| {
+        answer.iter().any(|message| {
+            matches!(message, SimpleQueryMessage::Row(row) if row.get(column) == Some("t"))
+        })
+    });
+    match wanted {
+        TargetSessionAttrs::ReadWrite if read_only => Err(Error::WrongKind("read-write")),
+        TargetSessionAttrs::ReadOnly if !read_only => Err(Error::WrongKind("read-only")),
+        TargetSessionAttrs::Primary if recovering => Err(Error::WrongKind("a primary")),
+        TargetSessionAttrs::Standby if !recovering => Err(Error::WrongKind("a standby")),
+        _ => Ok(()),
+    }
+}
+
+/// A random number, for spreading load and back-off; not for secrets.
+pub(super) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// The future's outcome, or `None` when it took too long.
+pub(super) async fn within<T>(
+    ring: &Rc<Ring>,
+    patience: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    match select(std::pin::pin!(future), ring.sleep(patience)).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
+    }
+}
+
+/// An error with its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !line.ends_with(&words) {
+            line = format!("{line}: {words}");
+        }
+        cause = next.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_options_come_first_and_ours_win() {
+        let both = options(Some("-c work_mem=8MB"), Duration::from_millis(500));
+        assert!(
+            both.starts_with("-c work_mem=8MB -c TimeZone=UTC"),
+            "{both}"
+        );
+        assert!(both.ends_with("-c statement_timeout=500"), "{both}");
+        assert!(options(None, Duration::ZERO).starts_with("-c TimeZone=UTC"));
+    }
+
+    #[test]
+    fn a_wrong_password_is_the_settings_fault_and_a_full_server_is_not() {
+        let refused = |state: &str| Error::Refused {
+            state: state.to_owned(),
+            message: String::new(),
+        };
+        assert!(refused("28P01").is_configuration());
+        assert!(refused("3D000").is_configuration());
+        assert!(!refused("53300").is_configuration());
+        assert!(!Error::Unreachable(String::new()).is_configuration());
+    }
+}

@@ -1,0 +1,144 @@
+//! The routes' statements, prepared on one connection.
+
+use std::rc::Rc;
+
+use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
+
+use super::lane::Lane;
+use super::{Database, Known};
+use crate::api::{Api, Diagnostic, Plan};
+
+/// A statement as one connection knows it.
+pub struct Prepared {
+    /// tokio-postgres's handle; dropping the last one closes the statement.
+    pub statement: Statement,
+    /// How its parameters are bound and its rows are encoded.
+    pub description: Rc<Description>,
+}
+
+/// What Postgres said of a statement, and what follows for the route.
+pub struct Description {
+    /// How parameters are bound and rows are encoded.
+    pub plan: Plan,
+    parameters: Vec<Type>,
+    columns: Vec<(String, Type)>,
+}
+
+impl Description {
+    /// Whether what was bound by `other` may be sent to this one.
+    pub fn binds_like(&self, other: &Description) -> bool {
+        self.parameters == other.parameters
+    }
+
+    /// Whether there is no difference between the two.
+    pub fn is_like(&self, other: &Description) -> bool {
+        self.binds_like(other) && self.columns == other.columns
+    }
+}
+
+/// Why a route's statement is of no use.
+pub enum Fault {
+    /// The connection is gone: says nothing of the statement.
+    Lost(tokio_postgres::Error),
+    /// Postgres or the plan refused it: where and why.
+    Refused(Vec<Diagnostic>),
+}
+
+/// Prepares every route of the lane, all in one round trip or two. A route that does not prepare
+/// is logged once and left out; the others are served.
+pub(super) async fn prepare_all(
+    database: &Database,
+    lane: &Lane,
+    client: &Client,
+) -> Result<Vec<Option<Rc<Prepared>>>, tokio_postgres::Error> {
+    let mut statements: Vec<Option<Rc<Prepared>>> =
+        (0..database.routes.len()).map(|_| None).collect();
+    let prepared = lane
+        .routes
+        .iter()
+        .map(|&route| prepare(&database.api, route, client));
+    let prepared = futures_util::future::join_all(prepared).await;
+    for (&route, outcome) in lane.routes.iter().zip(prepared) {
+        match outcome {
+            Ok(prepared) => statements[route] = Some(Rc::new(database.learn(route, prepared))),
+            Err(Fault::Lost(error)) => return Err(error),
+            Err(Fault::Refused(diagnostics)) => note_fault(database, route, &diagnostics),
+        }
+    }
+    Ok(statements)
+}
+
+/// Prepares one route's statement and makes its plan.
+pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepared, Fault> {
+    let route = &api.routes[route];
+    let statement = match client
+        .prepare_typed(&route.statement.text, &route.pinned_types())
+        .await
+    {
+        Ok(statement) => statement,
+        Err(error) => {
+            return Err(match error.as_db_error() {
+                Some(refusal) if !is_connection_fault(refusal.code().code()) => {
+                    Fault::Refused(vec![route.prepare_fault(
+                        api,
+                        refusal.message(),
+                        position(refusal),
+                        refusal.hint(),
+                    )])
+                }
+                _ => Fault::Lost(error),
+            });
+        }
+    };
+    let columns: Vec<(String, Type)> = statement
+        .columns()
+        .iter()
+        .map(|column| (column.name().to_owned(), column.type_().clone()))
+        .collect();
+    let plan = route
+        .plan(api, statement.params(), &columns)
+        .map_err(Fault::Refused)?;
+    let description = Rc::new(Description {
+        plan,
+        parameters: statement.params().to_vec(),
+        columns,
+    });
+    Ok(Prepared {
+        statement,
+        description,
+    })
+}
+
+/// Where in the sent text Postgres sees the fault, in characters from 1.
+fn position(refusal: &DbError) -> Option<u32> {
+    match refusal.position()? {
+        ErrorPosition::Original(position) => Some(*position),
+        ErrorPosition::Internal { .. } => None,
+    }
+}
+
+/// States that speak of the connection or the server, not of the statement (Postgres appendix A).
+pub(super) fn is_connection_fault(state: &str) -> bool {
+    state.starts_with("08") || state.starts_with("57P") || state.starts_with("53")
+}
+
+pub(super) fn note_fault(database: &Database, route: usize, diagnostics: &[Diagnostic]) {
+    let reason = diagnostics
+        .first()
+        .map_or_else(String::new, |first| first.message().to_owned());
+    let news = match &*database.routes[route].known.borrow() {
+        Known::Fault(known) => *known != reason,
+        Known::Nothing | Known::Described(_) => true,
+    };
+    if news {
+        let name = &database.api.routes[route].name;
+        tracing::error!(
+            route = name,
+            reason,
+            "the route's statement does not prepare"
+        );
+    }
+    database.learn_fault(route, reason);
+}
