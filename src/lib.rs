@@ -1,12 +1,21 @@
 //! Pinion: Postgres on the web as a JSON API, one pinned io_uring executor per CPU core.
 //!
-//! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` walks one
-//! request through the files.
+//! First how it starts, then the modules in the order in which a request meets them;
+//! `ARCHITECTURE.md` walks one request through the files.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod limits;
+pub mod cli;
+pub mod config;
+pub mod run;
+
+pub mod check;
+pub mod demo;
+
+pub mod server;
+
+pub mod ring;
 
 pub mod http;
 
@@ -14,12 +23,11 @@ pub mod api;
 
 pub mod guard;
 
-pub mod json;
-
 pub mod pg;
 
-pub mod ring;
+pub mod json;
 
-pub mod server;
+pub mod error;
 
-pub mod demo;
+pub mod duration;
+pub mod limits;

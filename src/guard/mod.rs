@@ -1,1 +1,5 @@
+//! What happens between routing and binding, whatever the route. For now: the request's identity.
 
+mod request_id;
+
+pub use request_id::RequestId;

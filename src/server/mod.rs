@@ -1,1 +1,175 @@
+//! The server: one thread per core that shares no request state with any other, and the control
+//! thread that starts and stops them.
 
+mod connection;
+mod handle;
+mod listener;
+mod machine;
+mod reading;
+mod reply;
+mod shard;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::api::Api;
+use crate::config::Config;
+use crate::pg::url::Target;
+use crate::ring;
+
+use listener::Bound;
+use shard::{Control, Shard};
+
+pub use machine::prepare;
+pub use shard::ring_options;
+
+/// How much longer than the drain timeout the cores get to come home before they are given up.
+const HOMECOMING: Duration = Duration::from_secs(1);
+
+/// Why the server did not start, or ended by itself.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What the control thread hears.
+enum News {
+    Signal,
+    /// A core has ended, well or not.
+    Ended(usize, Result<(), String>),
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. The calling thread is the control thread.
+pub fn serve(config: Config, api: Arc<Api>, target: Arc<Target>) -> Result<(), Error> {
+    ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
+    let (sender, news) = channel();
+    listen_to_signals(sender.clone())?;
+    let bound = listener::bind(&config)?;
+    let cores = Cores::start(config, api, target, &bound, &sender)?;
+    for address in &bound.addresses {
+        tracing::info!(cores = cores.controls.len(), "listening on {address}");
+    }
+    cores.supervise(&news)
+}
+
+/// The running cores.
+struct Cores {
+    controls: Vec<Control>,
+    drain_timeout: Duration,
+}
+
+impl Cores {
+    fn start(
+        config: Config,
+        api: Arc<Api>,
+        target: Arc<Target>,
+        bound: &Bound,
+        sender: &Sender<News>,
+    ) -> Result<Cores, Error> {
+        let config = Arc::new(config);
+        let mut controls = Vec::new();
+        for (index, &cpu) in config.cores.iter().enumerate() {
+            let io_error = |error: io::Error| Error(format!("core {cpu}: {error}"));
+            let control = Control::new().map_err(io_error)?;
+            let shard = Shard {
+                cpu,
+                listeners: bound.of_core(index).map_err(io_error)?,
+                config: config.clone(),
+                api: api.clone(),
+                target: target.clone(),
+                control: control.clone(),
+            };
+            let sender = sender.clone();
+            thread::Builder::new()
+                .name(format!("core-{cpu}"))
+                .spawn(move || {
+                    let run = std::panic::AssertUnwindSafe(|| shard.run());
+                    let outcome = match std::panic::catch_unwind(run) {
+                        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+                        Err(_) => Err("it panicked".to_owned()),
+                    };
+                    // The control thread may have given up on this core already.
+                    let _ = sender.send(News::Ended(cpu, outcome));
+                })
+                .map_err(io_error)?;
+            controls.push(control);
+        }
+        Ok(Cores {
+            controls,
+            drain_timeout: config.timeouts.drain,
+        })
+    }
+
+    /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
+    fn supervise(self, news: &Receiver<News>) -> Result<(), Error> {
+        match news.recv() {
+            Ok(News::Ended(cpu, outcome)) => {
+                let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
+                return Err(Error(format!("core {cpu} is gone: {reason}")));
+            }
+            Ok(News::Signal) | Err(_) => {}
+        }
+        tracing::info!("stopping: finishing what is in flight (again to stop at once)");
+        self.controls.iter().for_each(Control::drain);
+        let end = Instant::now() + self.drain_timeout + HOMECOMING;
+        let mut running = self.controls.len();
+        while running > 0 {
+            match news.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(News::Ended(_, Ok(()))) => running -= 1,
+                Ok(News::Ended(cpu, Err(reason))) => {
+                    tracing::error!(cpu, reason, "a core failed while it stopped");
+                    running -= 1;
+                }
+                Ok(News::Signal) => {
+                    tracing::warn!("stopping at once");
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    tracing::warn!("gave up at the drain timeout");
+                    break;
+                }
+            }
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Signals are the control thread's: the cores block them.
+fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| Error(format!("signals can't be taken: {error}")))?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                if sender.send(News::Signal).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| Error(format!("no thread for signals: {error}")))?;
+    Ok(())
+}
+
+impl From<listener::Error> for Error {
+    fn from(error: listener::Error) -> Error {
+        Error(error.to_string())
+    }
+}

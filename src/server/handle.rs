@@ -1,0 +1,287 @@
+//! One request on one core: route → guard → bind → Postgres → JSON → reply.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::connection::{Handled, Handler, Later};
+use super::reply::Reply;
+use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
+use crate::error::Failure;
+use crate::guard::RequestId;
+use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
+use crate::pg::Database;
+use crate::pg::execute::{Outcome, Running};
+use crate::ring::Ring;
+
+/// What the requests of one core share.
+pub struct Core {
+    ring: Rc<Ring>,
+    api: Arc<Api>,
+    database: Rc<Database>,
+    in_flight: Rc<Cell<usize>>,
+    in_flight_max: usize,
+    draining: Cell<bool>,
+    date: RefCell<Date>,
+}
+
+/// The date is looked up once a second, by the clock of the pass.
+struct Date {
+    bytes: [u8; DATE_BYTES],
+    until: Option<Instant>,
+}
+
+/// Where a request goes.
+enum Destination<'a> {
+    Route(usize, api::Captures<'a>),
+    Health,
+    Ready,
+    Options(&'a str),
+    NotAllowed(&'a str),
+    Nowhere,
+}
+
+impl Core {
+    /// A core that has just started.
+    pub fn new(
+        ring: &Rc<Ring>,
+        api: Arc<Api>,
+        database: Rc<Database>,
+        in_flight_max: usize,
+    ) -> Core {
+        Core {
+            ring: ring.clone(),
+            api,
+            database,
+            in_flight: Rc::default(),
+            in_flight_max,
+            draining: Cell::new(false),
+            date: RefCell::new(Date {
+                bytes: imf_fixdate(0),
+                until: None,
+            }),
+        }
+    }
+
+    /// From now on every answer is the last of its connection.
+    pub fn drain(&self) {
+        self.draining.set(true);
+    }
+
+    fn destination<'a>(&'a self, method: Method, path: &'a str) -> Destination<'a> {
+        let declared = match method {
+            Method::Get | Method::Head => Some(api::Method::Get),
+            Method::Post => Some(api::Method::Post),
+            Method::Put => Some(api::Method::Put),
+            Method::Patch => Some(api::Method::Patch),
+            Method::Delete => Some(api::Method::Delete),
+            Method::Options => None,
+        };
+        const BUILT_IN: &str = "GET, HEAD, OPTIONS";
+        let get = declared == Some(api::Method::Get);
+        match self.api.router.find(declared, path) {
+            Found::Route { index, captures } => Destination::Route(index, captures),
+            Found::MethodNotAllowed { allow } if declared.is_none() => Destination::Options(allow),
+            Found::MethodNotAllowed { allow } => Destination::NotAllowed(allow),
+            Found::NotFound => match path {
+                "/health" if get => Destination::Health,
+                "/ready" if get => Destination::Ready,
+                "*" if declared.is_none() => Destination::Options(BUILT_IN),
+                "/health" | "/ready" if declared.is_none() => Destination::Options(BUILT_IN),
+                "/health" | "/ready" => Destination::NotAllowed(BUILT_IN),
+                _ => Destination::Nowhere,
+            },
+        }
+    }
+
+    /// Answers what needs no route; `None` for a route's request.
+    fn answer_at_once(&self, destination: &Destination<'_>, id: &RequestId) -> Option<Reply> {
+        match destination {
+            Destination::Route(..) => None,
+            Destination::Health => Some(Reply::fixed(200, b"{\"status\":\"ok\"}")),
+            Destination::Ready => Some(self.ready()),
+            Destination::Options(allow) => {
+                let mut reply = Reply::empty();
+                reply.field("allow", *allow);
+                Some(reply)
+            }
+            Destination::NotAllowed(allow) => {
+                let mut reply = Reply::error(405, "Method not allowed", &id.text(), None);
+                reply.field("allow", *allow);
+                Some(reply)
+            }
+            Destination::Nowhere => Some(Reply::error(404, "Not found", &id.text(), None)),
+        }
+    }
+
+    fn ready(&self) -> Reply {
+        let mut faults = self.database.faults();
+        if self.draining.get() {
+            faults.push("stopping".to_owned());
+        }
+        if faults.is_empty() {
+            return Reply::fixed(200, b"{\"status\":\"ready\"}");
+        }
+        let mut body = b"{\"status\":\"unavailable\",\"reasons\":".to_vec();
+        let encoded = sonic_rs::to_vec(&faults);
+        body.extend(encoded.expect("a list of strings is JSON"));
+        body.push(b'}');
+        let mut reply = Reply::json(503, body);
+        reply.field("retry-after", "1");
+        reply
+    }
+
+    fn serve_route(
+        &self,
+        route: usize,
+        captures: &api::Captures<'_>,
+        request: &Request<'_>,
+        body: &[u8],
+        id: RequestId,
+    ) -> Handled {
+        let Some(description) = self.database.description(route) else {
+            let failure = match self.database.faults().is_empty() {
+                true => Failure::NotPrepared,
+                false => Failure::Unavailable,
+            };
+            return Handled::Now(failed(&failure, &id));
+        };
+        let Some(place) = Place::take(&self.in_flight, self.in_flight_max) else {
+            return Handled::Now(failed(&Failure::Busy, &id));
+        };
+        let mut bound = Bound::default();
+        let header = |name: &str| request.header(name);
+        let input = Input {
+            captures: captures.as_slice(),
+            query: request.query(),
+            header: &header,
+            content_type: request.content_type(),
+            body,
+        };
+        if let Err(fault) = description.plan.bind(&input, &mut bound) {
+            return Handled::Now(unbound(&fault, &id));
+        }
+        let api = self.api.clone();
+        let database = self.database.clone();
+        let running = api.routes[route].cancel.then(Rc::<Running>::default);
+        let abandon = running.clone().map(|running| -> Box<dyn FnOnce()> {
+            let database = self.database.clone();
+            Box::new(move || database.cancel(&running))
+        });
+        let future = Box::pin(async move {
+            let _place = place;
+            let mut body = Vec::new();
+            let outcome = database
+                .execute(route, &description, &bound, running.as_deref(), &mut body)
+                .await;
+            match outcome {
+                Ok(outcome) => answer(&api.routes[route], &description.plan, outcome, body, &id),
+                Err(failure) => failed(&failure, &id),
+            }
+        });
+        Handled::Later(Later { future, abandon })
+    }
+}
+
+impl Handler for Core {
+    fn handle(&self, request: &Request<'_>, body: &[u8]) -> Handled {
+        let id = RequestId::of(request);
+        let path = normalize_path(request.path());
+        let destination = self.destination(request.method(), &path);
+        match (self.answer_at_once(&destination, &id), &destination) {
+            (Some(reply), _) => Handled::Now(reply),
+            (None, Destination::Route(route, captures)) => {
+                self.serve_route(*route, captures, request, body, id)
+            }
+            (None, _) => Handled::Now(self.fault(500, "Internal server error")),
+        }
+    }
+
+    fn refuse_early(&self, request: &Request<'_>) -> Option<Reply> {
+        let path = normalize_path(request.path());
+        let destination = self.destination(request.method(), &path);
+        self.answer_at_once(&destination, &RequestId::of(request))
+    }
+
+    fn fault(&self, status: u16, message: &str) -> Reply {
+        Reply::error(status, message, &RequestId::new().text(), None)
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    fn date(&self) -> [u8; DATE_BYTES] {
+        let mut date = self.date.borrow_mut();
+        let now = self.ring.now();
+        let fresh = date.until.is_some_and(|until| now < until);
+        if !fresh {
+            let wall = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            date.bytes = imf_fixdate(wall.as_secs());
+            let rest = Duration::from_nanos(u64::from(1_000_000_000 - wall.subsec_nanos()));
+            date.until = Some(now + rest);
+        }
+        date.bytes
+    }
+}
+
+/// Turns what a statement gave into the answer that the route's `result` declares.
+fn answer(route: &Route, plan: &Plan, outcome: Outcome, body: Vec<u8>, id: &RequestId) -> Reply {
+    match route.result {
+        ResultKind::One | ResultKind::Scalar if outcome.rows == 0 => {
+            Reply::error(route.empty_status, &route.not_found, &id.text(), None)
+        }
+        ResultKind::Exec if plan.columns.is_empty() => Reply {
+            status: route.status.unwrap_or(204),
+            ..Reply::empty()
+        },
+        _ => Reply::json(route.status.unwrap_or(200), body),
+    }
+}
+
+fn failed(failure: &Failure, id: &RequestId) -> Reply {
+    let (status, message) = failure.answer();
+    let mut reply = Reply::error(status, &message, &id.text(), None);
+    if let Some(seconds) = failure.retry_after() {
+        reply.field("retry-after", seconds.to_string());
+    }
+    reply
+}
+
+fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
+    match fault {
+        BindFault::MediaType => {
+            let mut reply =
+                Reply::error(415, "The body has to be application/json", &id.text(), None);
+            reply.field("accept", "application/json");
+            reply
+        }
+        BindFault::Malformed(message) => Reply::error(400, message, &id.text(), None),
+        BindFault::Invalid(details) => {
+            let mut list = Vec::new();
+            Detail::write_all(details, &mut list);
+            Reply::error(422, "Validation failed", &id.text(), Some(&list))
+        }
+    }
+}
+
+/// One of the requests that a core answers from Postgres at a time.
+struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    fn take(in_flight: &Rc<Cell<usize>>, max: usize) -> Option<Place> {
+        (in_flight.get() < max).then(|| {
+            in_flight.set(in_flight.get() + 1);
+            Place(in_flight.clone())
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! Taking one request after the other out of a connection's input.
+
+use super::connection::{Handled, Handler, Transport, guarded};
+use super::reply::Reply;
+use crate::config::Limits;
+use crate::http::{BodyDecoder, Fault, Framing, Head, Method, Parsed, Persistence, continue_100};
+
+/// How far the current request has been read.
+#[derive(Default)]
+pub struct Reading {
+    head: Head,
+    /// Unread bytes that have been looked at and did not suffice.
+    seen: usize,
+    body: Option<Body>,
+}
+
+/// A request whose body has not arrived whole.
+struct Body {
+    /// The head's bytes, as the input goes on without them.
+    head_bytes: Vec<u8>,
+    decoder: BodyDecoder,
+    bytes: Vec<u8>,
+    /// The client waits for a 100 (RFC 9110 §10.1.1) which must come after earlier answers.
+    continue_due: bool,
+}
+
+/// What came of looking at the input.
+pub enum Taken {
+    /// More bytes are needed.
+    Nothing,
+    /// A whole request, which the handler has begun to answer.
+    Request {
+        /// Its answer.
+        handled: Handled,
+        /// Whether the connection goes on, as far as the request is concerned.
+        persistence: Persistence,
+        /// Answered without a body.
+        head_only: bool,
+    },
+    /// No request, or one that is not let in: answer and close.
+    Refused(Reply),
+}
+
+impl Reading {
+    /// Bytes that have been looked at: only more than these are of use.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// Nothing of a request has been read.
+    pub fn is_idle(&self) -> bool {
+        self.seen == 0 && self.body.is_none()
+    }
+
+    /// The head is complete and the body is not.
+    pub fn in_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Takes one request. `first_in_line`: every earlier answer has been written.
+    pub fn take<T: Transport, H: Handler>(
+        &mut self,
+        transport: &T,
+        handler: &H,
+        limits: &Limits,
+        first_in_line: bool,
+    ) -> Taken {
+        let taken = match self.body.take() {
+            None => self.take_head(transport, handler, limits, first_in_line),
+            Some(body) => self.take_body(body, transport, handler, first_in_line),
+        };
+        taken.unwrap_or_else(|fault| Taken::Refused(handler.fault(fault.status(), fault.message())))
+    }
+
+    fn take_head<T: Transport, H: Handler>(
+        &mut self,
+        transport: &T,
+        handler: &H,
+        limits: &Limits,
+        first_in_line: bool,
+    ) -> Result<Taken, Fault> {
+        let unread = transport.unread();
+        if unread <= self.seen {
+            return Ok(Taken::Nothing);
+        }
+        let head = &mut self.head;
+        let (taken, consumed) = transport.with_input(|input| -> Result<_, Fault> {
+            match head.parse(input, &limits.head)? {
+                Parsed::Partial => return Ok((None, 0)),
+                Parsed::Complete => {}
+            }
+            if head.framing() == Framing::None {
+                let handled = guarded(handler, || handler.handle(&head.request(input), b""));
+                return Ok((Some(begun(head, handled)), head.len()));
+            }
+            let mut decoder = BodyDecoder::new(head.framing(), limits.body_bytes)?;
+            let mut bytes = Vec::new();
+            let progress = decoder.decode(&input[head.len()..], &mut bytes)?;
+            let consumed = head.len() + progress.consumed;
+            if progress.done {
+                let handled = guarded(handler, || handler.handle(&head.request(input), &bytes));
+                return Ok((Some(begun(head, handled)), consumed));
+            }
+            if let Some(reply) = handler.refuse_early(&head.request(input)) {
+                return Ok((Some(Taken::Refused(reply)), consumed));
+            }
+            self.body = Some(Body {
+                head_bytes: input[..head.len()].to_vec(),
+                decoder,
+                bytes,
+                continue_due: head.expects_continue(),
+            });
+            Ok((None, consumed))
+        })?;
+        transport.consume(consumed);
+        match taken {
+            Some(taken) => {
+                self.seen = 0;
+                self.head.reset();
+                Ok(taken)
+            }
+            None if self.body.is_some() => {
+                self.seen = 0;
+                self.continue_if_due(transport, first_in_line);
+                Ok(Taken::Nothing)
+            }
+            None => {
+                self.seen = unread;
+                Ok(Taken::Nothing)
+            }
+        }
+    }
+
+    fn take_body<T: Transport, H: Handler>(
+        &mut self,
+        mut body: Body,
+        transport: &T,
+        handler: &H,
+        first_in_line: bool,
+    ) -> Result<Taken, Fault> {
+        let progress = transport.with_input(|input| body.decoder.decode(input, &mut body.bytes))?;
+        transport.consume(progress.consumed);
+        if !progress.done {
+            self.body = Some(body);
+            self.continue_if_due(transport, first_in_line);
+            return Ok(Taken::Nothing);
+        }
+        let head = &self.head;
+        let handled = guarded(handler, || {
+            handler.handle(&head.request(&body.head_bytes), &body.bytes)
+        });
+        let taken = begun(head, handled);
+        self.head.reset();
+        Ok(taken)
+    }
+
+    fn continue_if_due<T: Transport>(&mut self, transport: &T, first_in_line: bool) {
+        if let Some(body) = &mut self.body
+            && first_in_line
+            && std::mem::take(&mut body.continue_due)
+        {
+            transport.write(continue_100);
+        }
+    }
+}
+
+fn begun(head: &Head, handled: Handled) -> Taken {
+    Taken::Request {
+        handled,
+        persistence: head.persistence(false),
+        head_only: head.method() == Method::Head,
+    }
+}

@@ -1,0 +1,109 @@
+//! What a handler answers, before it is known how the connection goes on.
+
+use crate::http::{Envelope, ErrorBody, JSON, Response};
+
+/// One answer: status, fields and body.
+#[derive(Debug)]
+pub struct Reply {
+    /// RFC 9110 §15.
+    pub status: u16,
+    /// Empty for none.
+    pub content_type: &'static str,
+    /// Further fields.
+    pub fields: Vec<(&'static str, Vec<u8>)>,
+    /// The content.
+    pub body: Body,
+    /// Nothing that follows on this connection may be read.
+    pub close: bool,
+}
+
+/// The content of a reply.
+#[derive(Debug)]
+pub enum Body {
+    /// Known before any request.
+    Static(&'static [u8]),
+    /// Made for this request.
+    Owned(Vec<u8>),
+}
+
+impl Reply {
+    /// A JSON document that never changes.
+    pub fn fixed(status: u16, body: &'static [u8]) -> Reply {
+        Reply {
+            status,
+            content_type: JSON,
+            fields: Vec::new(),
+            body: Body::Static(body),
+            close: false,
+        }
+    }
+
+    /// A JSON document made for this request.
+    pub fn json(status: u16, body: Vec<u8>) -> Reply {
+        Reply {
+            body: Body::Owned(body),
+            ..Reply::fixed(status, b"")
+        }
+    }
+
+    /// No content (204).
+    pub fn empty() -> Reply {
+        Reply {
+            content_type: "",
+            ..Reply::fixed(204, b"")
+        }
+    }
+
+    /// The error body of every fault: `{"error": …, "code": …, "request_id": …}`, and `details`,
+    /// an encoded JSON array, where there are any. The request's id is also a field.
+    pub fn error(status: u16, message: &str, request_id: &str, details: Option<&[u8]>) -> Reply {
+        let mut body = Vec::with_capacity(128);
+        ErrorBody {
+            error: message,
+            code: status,
+            request_id,
+            details,
+        }
+        .append(&mut body);
+        let mut reply = Reply::json(status, body);
+        reply.field("x-request-id", request_id);
+        reply
+    }
+
+    /// Adds a field.
+    pub fn field(&mut self, name: &'static str, value: impl Into<Vec<u8>>) {
+        self.fields.push((name, value.into()));
+    }
+
+    /// Marks the reply as the last of its connection.
+    pub fn closing(mut self) -> Reply {
+        self.close = true;
+        self
+    }
+
+    /// Appends the whole response to `out`.
+    pub fn write(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+        let body = match &self.body {
+            Body::Static(body) => body,
+            Body::Owned(body) => body.as_slice(),
+        };
+        let write = |fields: &[(&str, &[u8])], out| {
+            Response {
+                status: self.status,
+                content_type: self.content_type,
+                fields,
+                body,
+            }
+            .write(envelope, out);
+        };
+        if self.fields.is_empty() {
+            return write(&[], out);
+        }
+        let fields: Vec<(&str, &[u8])> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_slice()))
+            .collect();
+        write(&fields, out);
+    }
+}

@@ -1,0 +1,228 @@
+//! One core: its ring, its listeners, its connections to clients and to Postgres, from start to
+//! drained.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::connection::{Connection, Transport};
+use super::handle::Core;
+use crate::api::Api;
+use crate::config::Config;
+use crate::pg::Database;
+use crate::pg::url::Target;
+use crate::ring::{self, Event, EventWaker, Listener, Ring, Stream};
+
+/// How often a draining core looks whether its last connection has ended.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What the control thread says to a core.
+#[derive(Clone)]
+pub struct Control {
+    drain: Arc<AtomicBool>,
+    waker: EventWaker,
+}
+
+/// What a core is given at its start; everything in it is its own or never changes.
+pub struct Shard {
+    /// The kernel's number of the core.
+    pub cpu: usize,
+    /// Its listening sockets.
+    pub listeners: Vec<OwnedFd>,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// What is served.
+    pub api: Arc<Api>,
+    /// Where the data is.
+    pub target: Arc<Target>,
+    /// How the control thread reaches it.
+    pub control: Control,
+}
+
+impl Control {
+    /// The control thread's line to one core.
+    pub fn new() -> io::Result<Control> {
+        Ok(Control {
+            drain: Arc::default(),
+            waker: EventWaker::new()?,
+        })
+    }
+
+    /// Starts the drain.
+    pub fn drain(&self) {
+        self.drain.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+impl Shard {
+    /// Runs the core until it is drained.
+    pub fn run(self) -> io::Result<()> {
+        let options = ring_options(&self.config);
+        ring::run(Some(self.cpu), &options, |ring| self.serve(ring))
+    }
+
+    async fn serve(self, ring: Rc<Ring>) {
+        let Shard {
+            listeners,
+            config,
+            api,
+            target,
+            control,
+            ..
+        } = self;
+        let database = Database::start(&ring, api.clone(), target, &config.postgres);
+        let core = Rc::new(Core::new(&ring, api, database, config.limits.in_flight));
+        let house = Rc::new(House {
+            open: Cell::new(0),
+            open_max: config.limits.connections,
+            draining: Cell::new(false),
+        });
+        let event = Event::listen(&ring, &control.waker);
+        let listeners: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| Rc::new(Listener::adopt(&ring, listener)))
+            .collect();
+        for listener in &listeners {
+            ring.spawn(accept(
+                ring.clone(),
+                listener.clone(),
+                core.clone(),
+                house.clone(),
+                config.clone(),
+            ));
+        }
+        while !control.drain.load(Ordering::Acquire) {
+            event.woken().await;
+        }
+        core.drain();
+        house.draining.set(true);
+        listeners.iter().for_each(|listener| listener.close());
+        ring.wake_sockets();
+        let mut waited = Duration::ZERO;
+        while house.open.get() > 0 && waited < config.timeouts.drain {
+            ring.sleep(DRAIN_INTERVAL).await;
+            waited += DRAIN_INTERVAL;
+        }
+        if house.open.get() > 0 {
+            let open = house.open.get();
+            tracing::warn!(open, "gave up on connections at the drain timeout");
+        }
+    }
+}
+
+/// The connections of a core.
+struct House {
+    open: Cell<usize>,
+    open_max: usize,
+    draining: Cell<bool>,
+}
+
+/// Takes connections while there is a slot for one more, until the drain.
+async fn accept(
+    ring: Rc<Ring>,
+    listener: Rc<Listener>,
+    core: Rc<Core>,
+    house: Rc<House>,
+    config: Arc<Config>,
+) {
+    loop {
+        // The slot first: a connection beyond the limit stays in the backlog and costs nothing.
+        while house.open.get() >= house.open_max && !house.draining.get() {
+            ring.sleep(DRAIN_INTERVAL).await;
+        }
+        let Some(stream) = listener.accept().await else {
+            return;
+        };
+        house.open.set(house.open.get() + 1);
+        let (core, house) = (core.clone(), house.clone());
+        let (limits, timeouts) = (config.limits, config.timeouts);
+        ring.spawn(async move {
+            let _open = Occupied(house);
+            let connection = Connection::new(stream, core, limits, timeouts);
+            Guarded(Box::pin(connection.run())).await;
+        });
+    }
+}
+
+/// Gives the slot back, however the connection ended.
+struct Occupied(Rc<House>);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+    }
+}
+
+/// A connection's task: a panic outside of any request's handling ends the connection, never the
+/// core.
+struct Guarded<F>(std::pin::Pin<Box<F>>);
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = ();
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let work = std::panic::AssertUnwindSafe(|| self.0.as_mut().poll(context));
+        std::panic::catch_unwind(work).unwrap_or_else(|_| {
+            tracing::error!("a connection's task panicked");
+            Poll::Ready(())
+        })
+    }
+}
+
+/// What the flags mean for a core's ring.
+pub fn ring_options(config: &Config) -> ring::Options {
+    let expected = config.limits.connections.saturating_mul(4);
+    ring::Options {
+        depth: config.ring_depth,
+        // Several times the connections, within what the kernel allows.
+        completions: expected.clamp(4096, 1 << 16).next_power_of_two() as u32,
+        input_bytes_max: (2 * config.limits.head.head_bytes_max).max(64 * 1024),
+        spin: config.spin,
+        ..ring::Options::default()
+    }
+}
+
+impl Transport for Stream {
+    fn unread(&self) -> usize {
+        Stream::unread(self)
+    }
+
+    fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
+        Stream::with_input(self, see)
+    }
+
+    fn consume(&self, count: usize) {
+        Stream::consume(self, count);
+    }
+
+    fn poll_fill(&self, context: &mut Context<'_>, beyond: usize) -> Poll<io::Result<bool>> {
+        Stream::poll_fill(self, context, beyond)
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        Stream::write(self, write)
+    }
+
+    fn unsent(&self) -> usize {
+        Stream::unsent(self)
+    }
+
+    fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
+        Stream::poll_drain(self, context, left)
+    }
+
+    fn set_deadline(&self, after: Option<Duration>) {
+        Stream::set_deadline(self, after);
+    }
+
+    fn shutdown_write(&self) {
+        Stream::shutdown_write(self);
+    }
+}
