@@ -65,20 +65,25 @@ impl Facts {
     pub fn note(&mut self, field: Field, bytes: &[u8], version: Version) -> Result<(), Fault> {
         let name = field.name.of(bytes);
         let value = field.value.of(bytes);
-        // The length alone rules out most fields, so that at most two names are compared.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.note_host(field.value, value),
-            6 if name.eq_ignore_ascii_case(b"expect") => self.note_expect(value, version),
-            10 if name.eq_ignore_ascii_case(b"connection") => {
+        let (Some(first), length) = (name.first(), name.len()) else {
+            return Ok(());
+        };
+        // Length and first letter rule out nearly every other field before names are compared.
+        match (length, first | 0x20) {
+            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.note_host(field.value, value),
+            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.note_expect(value, version),
+            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
                 self.note_connection(value);
                 Ok(())
             }
-            12 if name.eq_ignore_ascii_case(b"content-type") => {
+            (12, b'c') if name.eq_ignore_ascii_case(b"content-type") => {
                 self.content_type.get_or_insert(field.value);
                 Ok(())
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_content_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => {
+                self.note_content_length(value)
+            }
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.note_transfer_encoding(value, version)
             }
             _ => Ok(()),

@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn scans_find_every_octet_at_every_place() {
         type Scan = fn(&[u8], usize) -> usize;
-        let scans: [(Scan, fn(u8) -> bool, &[u8]); 4] = [
+        type Belongs = fn(u8) -> bool;
+        let scans: [(Scan, Belongs, &[u8]); 4] = [
             (token_end, is_token, b"aZ0-.!_~"),
             (target_end, |octet| TARGET[octet as usize], b"aZ0/?!~\""),
             (field_value_end, is_field_value, b"a\t \x80\xFF!~"),

@@ -1,9 +1,11 @@
-//! Tests of the head parser at its boundary: raw bytes in, outcome out.
+//! Tests of the parser at its boundary: raw bytes in, outcome out.
 
+mod accepted;
 mod arbitrary;
+mod body;
 mod differential;
 mod limits;
-mod table;
+mod refused;
 
 use super::{Fault, Framing, Head, HeadLimits, Method, Parsed, Version};
 
@@ -90,4 +92,11 @@ fn parse_all_ways(input: &[u8], limits: &HeadLimits) -> Result<Option<Said>, Fau
         "byte by byte of {input:?}"
     );
     whole
+}
+
+/// Bytes of a row: `{H}` stands for a valid Host field, `{E}` for it and the end of the head.
+fn fill(raw: &str) -> Vec<u8> {
+    raw.replace("{E}", "{H}\r\n")
+        .replace("{H}", "Host: example.com\r\n")
+        .into_bytes()
 }
