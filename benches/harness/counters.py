@@ -1,0 +1,89 @@
+"""What the kernel counts of other processes: CPU time, resident memory, system calls."""
+
+import contextlib
+import re
+import signal
+import subprocess
+import time
+import urllib.parse
+from pathlib import Path
+
+from servers import Fault, process_tree
+
+TRACE_SECONDS_MAX = 20  # to attach, and to detach
+
+
+def find_postmaster(database_url):
+    """Process id of the Postgres behind a URL, from the lock file beside its unix socket."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(database_url or "").query)
+    directory, port = query.get("host", [""])[0], query.get("port", ["5432"])[0]
+    try:
+        return int(Path(directory, f".s.PGSQL.{port}.lock").read_text().split()[0])
+    except (OSError, ValueError):
+        return None
+
+
+def processes_of(server, postmaster):
+    """The processes of a server and those of Postgres, which may be a child of the server."""
+    postgres = process_tree(postmaster) if postmaster else []
+    return [pid for pid in process_tree(server.process.pid) if pid not in postgres], postgres
+
+
+def cpu_ns(processes):
+    """Nanoseconds on a CPU so far, by thread: the first field of schedstat."""
+    spent = {}
+    for process in processes:
+        for schedstat in Path(f"/proc/{process}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                spent[schedstat] = int(schedstat.read_text().split()[0])
+    if processes and not spent:
+        raise Fault("this kernel has no /proc/PID/task/TID/schedstat")
+    return spent
+
+
+def cpu_us_between(before, after):
+    """Microseconds; threads that ended in between are lost, those that began count in full."""
+    return sum(after[thread] - before.get(thread, 0) for thread in after) / 1000
+
+
+def resident_bytes(processes):
+    """Exact resident memory; the VmRSS of a status file may lag behind."""
+    kib = 0
+    for process in processes:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        kib += int(re.search(r"^Rss:\s+(\d+)", text, re.MULTILINE)[1])
+    return kib * 1024
+
+
+def open_files(processes):
+    return sum(len(list(Path(f"/proc/{process}/fd").iterdir())) for process in processes)
+
+
+def trace(stack, output, processes):
+    """Attaches strace -fc; returns what ends it and gives the number of calls by name."""
+    command = ["strace", "-f", "-c", "-o", str(output), *(f"-p{pid}" for pid in processes)]
+    strace = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    stack.callback(strace.kill)  # before Popen's own exit waits; what is traced goes on untraced
+    deadline = time.monotonic() + TRACE_SECONDS_MAX
+    while not all(is_traced(pid) for pid in processes):
+        if strace.poll() is not None or time.monotonic() > deadline:
+            strace.kill()
+            raise Fault(f"strace can't attach: {strace.communicate()[1].strip()}")
+        time.sleep(0.01)
+
+    def finish():
+        strace.send_signal(signal.SIGINT)
+        strace.communicate(timeout=TRACE_SECONDS_MAX)
+        rows = [line.split() for line in output.read_text().splitlines()]
+        # % time, seconds, usecs/call, calls, errors (may be empty), name
+        return {row[-1]: int(row[3]) for row in rows
+                if len(row) in (5, 6) and row[3].isdigit() and row[-1] != "total"}
+
+    return finish
+
+
+def is_traced(process):
+    try:
+        return "TracerPid:\t0\n" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True  # it has ended, so there is nothing to wait for
