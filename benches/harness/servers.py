@@ -1,4 +1,4 @@
-"""Builds, starts and stops the servers that scripts/bench measures, and nothing it did not start."""
+"""Builds, starts and stops the servers that scripts/bench measures, and no other process."""
 
 import contextlib
 import ctypes
@@ -29,6 +29,7 @@ PACKAGES = {  # where a command starts so, this manifest is built into that dire
 FLOOR_ANSWER_BYTES_MIN = 123  # of src/bin/floor.rs
 START_SECONDS_MAX = 300  # the first start of the demo makes a cluster and loads its data
 STOP_SECONDS_MAX = 20
+ORPHAN_SECONDS_MAX = 5  # for each of three signals
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -80,7 +81,7 @@ def start_all(commands, core, database_url, stack):
         if "answer_bytes" not in facts:
             length = fetch(server.port, "/health")[1]
             facts["answer_bytes"] = str(max(length, FLOOR_ANSWER_BYTES_MIN))
-        announced = re.search(r"^postgres: (postgres\S+)$", server.log.read_text(), re.MULTILINE)
+        announced = re.search(r"^postgres: (postgres\S+://\S+)", server.log.read_text(), re.MULTILINE)
         if announced and not facts["database_url"]:
             facts["database_url"] = announced[1]
         servers[name] = server
@@ -160,21 +161,19 @@ def stop(name, process):
 
 def end_orphans():
     """Ends what a server left behind, a Postgres say: orphans become children of the subreaper."""
-    deadline = time.monotonic() + STOP_SECONDS_MAX
-    asked = set()
-    while orphans := process_tree(os.getpid())[1:]:
-        for pid in orphans:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # SIGINT: a fast shutdown
+        deadline = time.monotonic() + ORPHAN_SECONDS_MAX
+        for pid in process_tree(os.getpid())[1:]:
+            print(f"scripts/bench: {signal.Signals(number).name} to process {pid}, left behind",
+                  file=sys.stderr)
             with contextlib.suppress(ProcessLookupError):
-                if time.monotonic() > deadline:
-                    os.kill(pid, signal.SIGKILL)
-                elif pid not in asked:
-                    print(f"scripts/bench: ends process {pid}, left behind", file=sys.stderr)
-                    os.kill(pid, signal.SIGINT)  # Postgres: fast shutdown
-                    asked.add(pid)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        time.sleep(0.05)
+                os.kill(pid, number)
+        while time.monotonic() < deadline:
+            try:
+                os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            time.sleep(0.02)
 
 
 def process_tree(root):

@@ -1,5 +1,5 @@
--- GET /health and nothing else. With a second argument `check` every status is looked at; the first,
--- the number of users, is for the other loads.
+-- GET /health and nothing else. With a second argument `check` every status is looked at; the
+-- first, the number of users, is for the other loads.
 --   wrk -s benches/load/health.lua http://127.0.0.1:8080 -- 100000 check
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 dofile(here .. "report.lua")

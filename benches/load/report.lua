@@ -1,5 +1,5 @@
--- Shared by the loads of this directory: seeds each thread's random numbers, counts answers that are
--- wrong, and ends a run with one line that scripts/bench reads (all times in microseconds).
+-- Shared by the loads of this directory: seeds each thread's random numbers, counts wrong answers,
+-- and ends a run with one line that scripts/bench reads (all times in microseconds).
 --
 -- wrk itself counts statuses of 400 and more, for nothing. `check_statuses`, called from a load's
 -- init, also counts those that are neither 200 nor 404, which costs wrk a quarter of its speed.
