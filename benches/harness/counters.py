@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import time
-import urllib.parse
 from pathlib import Path
 
 from servers import Fault, process_tree
@@ -14,19 +13,9 @@ CPUCLOCK_SCHED = 2  # as clock_getcpuclockid(3) makes the id of a process's CPU 
 TRACE_SECONDS_MAX = 20  # to attach, and to detach
 
 
-def find_postmaster(database_url):
-    """Process id of the Postgres behind a URL, from the lock file beside its unix socket."""
-    query = urllib.parse.parse_qs(urllib.parse.urlsplit(database_url or "").query)
-    directory, port = query.get("host", [""])[0], query.get("port", ["5432"])[0]
-    try:
-        return int(Path(directory, f".s.PGSQL.{port}.lock").read_text().split()[0])
-    except (OSError, ValueError):
-        return None
-
-
-def processes_of(server, postmaster):
-    """The processes of a server and those of Postgres, which may be a child of the server."""
-    postgres = process_tree(postmaster) if postmaster else []
+def processes_of(server):
+    """The processes of a server and those of its Postgres, which may be a child of the server."""
+    postgres = process_tree(server.postmaster) if server.postmaster else []
     return [pid for pid in process_tree(server.process.pid) if pid not in postgres], postgres
 
 

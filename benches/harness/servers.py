@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -46,6 +47,7 @@ class Server:
     process: subprocess.Popen
     log: Path
     paths: list = dataclasses.field(default_factory=lambda: ["/health"])
+    postmaster: int | None = None
 
 
 def build(commands):
@@ -60,8 +62,8 @@ def build(commands):
 def start_all(commands, core, database_url, stack):
     """Starts every server, in the order in which they need facts of each other.
 
-    Gives the servers in the order of `commands` and the database URL, which a server may have
-    announced. `stack` stops them all.
+    The database is that of `database_url` or else the first that a server announces; a server that
+    announces its own uses that. Gives the servers in the order of `commands`; `stack` stops them.
     """
     directory = Path(stack.enter_context(
         tempfile.TemporaryDirectory(prefix="pinion-bench-", ignore_cleanup_errors=True)))
@@ -81,11 +83,11 @@ def start_all(commands, core, database_url, stack):
         if "answer_bytes" not in facts:
             length = fetch(server.port, "/health")[1]
             facts["answer_bytes"] = str(max(length, FLOOR_ANSWER_BYTES_MIN))
-        announced = re.search(r"^postgres: (postgres\S+://\S+)", server.log.read_text(), re.MULTILINE)
-        if announced and not facts["database_url"]:
-            facts["database_url"] = announced[1]
+        announced = re.search(r"^postgres: (postgres(?:ql)?://\S+)", server.log.read_text(), re.M)
+        facts["database_url"] = facts["database_url"] or (announced and announced[1])
+        server.postmaster = find_postmaster(announced[1] if announced else facts["database_url"])
         servers[name] = server
-    return [servers[name] for name in commands], facts["database_url"]
+    return [servers[name] for name in commands]
 
 
 def start(name, command, facts, directory, stack):
@@ -149,6 +151,16 @@ def fetch(port, path):
     return int(answer.split(b" ", 2)[1]), length
 
 
+def find_postmaster(database_url):
+    """Process id of the Postgres behind a URL, from the lock file beside its unix socket."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(database_url or "").query)
+    directory, port = query.get("host", [""])[0], query.get("port", ["5432"])[0]
+    try:
+        return int(Path(directory, f".s.PGSQL.{port}.lock").read_text().split()[0])
+    except (OSError, ValueError):
+        return None
+
+
 def stop(name, process):
     process.terminate()
     try:
@@ -163,9 +175,11 @@ def end_orphans():
     """Ends what a server left behind, a Postgres say: orphans become children of the subreaper."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # SIGINT: a fast shutdown
         deadline = time.monotonic() + ORPHAN_SECONDS_MAX
-        for pid in process_tree(os.getpid())[1:]:
-            print(f"scripts/bench: {signal.Signals(number).name} to process {pid}, left behind",
-                  file=sys.stderr)
+        orphans = process_tree(os.getpid())[1:]
+        if orphans:
+            print(f"scripts/bench: {signal.Signals(number).name} to what a server left behind: "
+                  f"{len(orphans)} processes", file=sys.stderr)
+        for pid in orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         while time.monotonic() < deadline:
