@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::installation::VERSION_MIN;
+
 /// A fault of the demo's Postgres. `Display` is one readable message that names the remedy;
 /// `source` holds the operating system's reason where there is one.
 #[derive(Debug)]
@@ -95,15 +97,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NoInstallation(places) => {
-                write!(f, "no Postgres server of version 14 or later found")?;
-                list(f, places)?;
-                write!(
-                    f,
-                    "\ninstall one (Debian, Ubuntu: apt install postgresql; Fedora, RHEL: dnf install \
-                     postgresql-server; Alpine: apk add postgresql) or name its directory: --postgres BIN_DIR"
-                )
-            }
+            Error::NoInstallation(places) => no_installation(f, places),
             Error::File { action, path, .. } => write!(f, "cannot {action} {}", path.display()),
             Error::ForeignDirectory(path) => write!(
                 f,
@@ -121,19 +115,7 @@ impl fmt::Display for Error {
                 "Postgres does not run as root, and there is neither a user postgres nor a user nobody: \
                  create one, or start the demo as an ordinary user"
             ),
-            Error::ForeignCluster { path, owner: 0 } => {
-                write!(
-                    f,
-                    "{} belongs to root, but Postgres does not run as root: chown it",
-                    path.display()
-                )
-            }
-            Error::ForeignCluster { path, owner } => write!(
-                f,
-                "{} belongs to the user with id {owner}: start the demo as that user or as root, \
-                 or name another directory by --data-dir",
-                path.display()
-            ),
+            Error::ForeignCluster { path, owner } => foreign_cluster(f, path, *owner),
             Error::Unreachable { account, path } => write!(
                 f,
                 "Postgres would run as the user {account}, who may not enter {}: \
@@ -158,18 +140,7 @@ impl fmt::Display for Error {
             Error::Program { program, output } => {
                 write!(f, "{} failed: {output}", program.display())
             }
-            Error::NotReady { what, log, tail } => {
-                write!(
-                    f,
-                    "Postgres did not start: {what}; its log is {}",
-                    log.display()
-                )?;
-                if tail.is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, ", which ends:\n{tail}")
-                }
-            }
+            Error::NotReady { what, log, tail } => not_ready(f, what, log, tail),
             Error::NotStopped(pid) => {
                 write!(f, "the Postgres server with process id {pid} does not stop")
             }
@@ -189,6 +160,46 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
+}
+
+fn no_installation(f: &mut fmt::Formatter<'_>, places: &[(PathBuf, String)]) -> fmt::Result {
+    write!(
+        f,
+        "no Postgres server of version {VERSION_MIN} or later found"
+    )?;
+    list(f, places)?;
+    write!(
+        f,
+        "\ninstall one (Debian, Ubuntu: apt install postgresql; Fedora, RHEL: dnf install \
+         postgresql-server; Alpine: apk add postgresql) or name its directory: --postgres BIN_DIR"
+    )
+}
+
+fn foreign_cluster(f: &mut fmt::Formatter<'_>, path: &Path, owner: u32) -> fmt::Result {
+    let path = path.display();
+    if owner == 0 {
+        return write!(
+            f,
+            "{path} belongs to root, but Postgres does not run as root: chown it"
+        );
+    }
+    write!(
+        f,
+        "{path} belongs to the user with id {owner}: start the demo as that user or as root, \
+         or name another directory by --data-dir"
+    )
+}
+
+fn not_ready(f: &mut fmt::Formatter<'_>, what: &str, log: &Path, tail: &str) -> fmt::Result {
+    write!(
+        f,
+        "Postgres did not start: {what}; its log is {}",
+        log.display()
+    )?;
+    if tail.is_empty() {
+        return Ok(());
+    }
+    write!(f, ", which ends:\n{tail}")
 }
 
 fn list(f: &mut fmt::Formatter<'_>, places: &[(PathBuf, String)]) -> fmt::Result {

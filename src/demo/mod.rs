@@ -8,8 +8,10 @@ use std::path::PathBuf;
 pub mod postgres;
 
 mod account;
+mod directory;
 mod error;
 mod installation;
+mod process;
 
 /// The shop's API, in the format of a routes file (`pinion demo --print-routes`).
 pub const ROUTES: &str = include_str!("shop.toml");

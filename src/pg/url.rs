@@ -5,22 +5,17 @@
 //! Control Functions"). What libpq knows and Pinion doesn't do is refused by name, never ignored.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use conninfo::Settings;
+pub use error::Error;
+use hosts::{find_passwords, hosts};
 
 mod conninfo;
+mod error;
+mod hosts;
 mod passfile;
-
-/// Bytes of a socket's path: `sun_path` of unix(7) is 108 with its closing zero.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
-
-/// Where the distributions (the first two) and Postgres itself put the socket.
-const SOCKET_DIRS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
-
-const PORT_DEFAULT: u16 = 5432;
 
 /// A database to connect to: who, which, where, and how patiently.
 #[derive(Clone, Debug)]
@@ -94,53 +89,6 @@ pub enum TargetSessionAttrs {
     Standby,
     /// A standby if there is one, otherwise any.
     PreferStandby,
-}
-
-/// A fault of a connection string. No variant holds a value, so no message can show a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Error {
-    /// Neither of the two forms.
-    Scheme,
-    /// The string is not well-formed.
-    Syntax {
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// A keyword that libpq does not know.
-    Unknown {
-        /// The keyword.
-        keyword: String,
-    },
-    /// A keyword that libpq knows and Pinion does not support.
-    Refused {
-        /// The keyword.
-        keyword: &'static str,
-        /// Why, or what to do instead.
-        reason: &'static str,
-    },
-    /// A value that its keyword can't have.
-    Value {
-        /// The keyword.
-        keyword: &'static str,
-        /// What it can have.
-        expected: &'static str,
-    },
-    /// A session without TLS is not allowed by the string.
-    Tls,
-    /// The lists of hosts and of something else have different lengths.
-    Count {
-        /// The keyword of the other list.
-        keyword: &'static str,
-        /// Its length.
-        found: usize,
-        /// The number of hosts.
-        hosts: usize,
-    },
-    /// No user was named anywhere.
-    User,
-    /// A socket's path is longer than the kernel allows.
-    SocketPath(PathBuf),
 }
 
 /// Reads a connection string.
@@ -262,50 +210,6 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Scheme => {
-                write!(
-                    f,
-                    "a database URL starts with postgres:// or postgresql://, nothing else"
-                )
-            }
-            Error::Syntax { what } => write!(f, "the database URL is not well-formed: {what}"),
-            Error::Unknown { keyword } => {
-                write!(f, "the database URL has an unknown keyword: {keyword}")
-            }
-            Error::Refused { keyword, reason } => write!(f, "{keyword} is not supported: {reason}"),
-            Error::Value { keyword, expected } => {
-                write!(f, "the database URL's {keyword} must be {expected}")
-            }
-            Error::Tls => write!(
-                f,
-                "TLS to Postgres is not supported yet: use sslmode=disable or prefer over a trusted network"
-            ),
-            Error::Count {
-                keyword,
-                found,
-                hosts,
-            } => write!(
-                f,
-                "the database URL has {found} of {keyword} for {hosts} hosts: give one for each host"
-            ),
-            Error::User => write!(
-                f,
-                "the database URL names no user, and USER and PGUSER are not set"
-            ),
-            Error::SocketPath(path) => write!(
-                f,
-                "the socket's path is longer than {SOCKET_PATH_BYTES_MAX} bytes: {}",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// A password, hidden from `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 struct Password(String);
@@ -314,14 +218,6 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(hidden)")
     }
-}
-
-/// A host with what a line of a password file may call it.
-#[derive(Debug)]
-struct NamedHost {
-    host: Host,
-    names: Vec<String>,
-    port: u16,
 }
 
 /// Fails where the string allows no session without TLS or without GSSAPI encryption.
@@ -369,150 +265,6 @@ fn system_user(environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
             (fields.nth(1)? == uid).then(|| name.to_owned())
         })
     })
-}
-
-/// Pairs the lists of hosts, numeric addresses and ports.
-fn hosts(settings: &Settings, exists: &dyn Fn(&Path) -> bool) -> Result<Vec<NamedHost>, Error> {
-    let list = |keyword: &str| -> Vec<&str> {
-        settings
-            .get(keyword)
-            .map(|list| list.split(',').map(str::trim).collect())
-            .unwrap_or_default()
-    };
-    let (names, numeric, ports) = (list("host"), list("hostaddr"), list("port"));
-    let count = names.len().max(numeric.len()).max(1);
-    if !numeric.is_empty() && !names.is_empty() && numeric.len() != names.len() {
-        let (found, hosts) = (numeric.len(), names.len());
-        return Err(Error::Count {
-            keyword: "hostaddr",
-            found,
-            hosts,
-        });
-    }
-    if ports.len() > 1 && ports.len() != count {
-        return Err(Error::Count {
-            keyword: "port",
-            found: ports.len(),
-            hosts: count,
-        });
-    }
-    let mut hosts = Vec::new();
-    for index in 0..count {
-        // A single port is that of every host.
-        let port = ports
-            .get(index)
-            .or(ports.first())
-            .copied()
-            .unwrap_or_default();
-        let port = if port.is_empty() {
-            PORT_DEFAULT
-        } else {
-            parse_port(port)?
-        };
-        let name = names.get(index).copied().unwrap_or_default();
-        match (numeric.get(index).copied().unwrap_or_default(), name) {
-            ("", "") => hosts.extend(default_hosts(port, exists)?),
-            ("", name) if name.starts_with('/') => hosts.push(unix_host(name, port)?),
-            ("", name) if name.starts_with('@') => {
-                let expected =
-                    "a name, an address or a directory; abstract sockets are not supported";
-                return Err(Error::Value {
-                    keyword: "host",
-                    expected,
-                });
-            }
-            ("", name) => hosts.push(tcp_host(name, name, port)),
-            (address, name) => {
-                let expected = "a numeric address";
-                let _: IpAddr = address.parse().map_err(|_| Error::Value {
-                    keyword: "hostaddr",
-                    expected,
-                })?;
-                // The address is where to connect, the name is what the password file knows.
-                hosts.push(tcp_host(
-                    address,
-                    if name.is_empty() { address } else { name },
-                    port,
-                ));
-            }
-        }
-    }
-    Ok(hosts)
-}
-
-/// Where to look for a server when no host is named.
-fn default_hosts(port: u16, exists: &dyn Fn(&Path) -> bool) -> Result<Vec<NamedHost>, Error> {
-    let sockets = SOCKET_DIRS.map(|directory| (Path::new(directory), unix_host(directory, port)));
-    let mut later = Vec::new();
-    for (directory, socket) in sockets {
-        let socket = socket?;
-        match &socket.host.address {
-            Address::Unix(path) if exists(path) => return Ok(vec![socket]),
-            // On most machines /tmp exists and has nothing to do with Postgres.
-            _ if exists(directory) && directory != Path::new("/tmp") => later.push(socket),
-            _ => {}
-        }
-    }
-    later.push(tcp_host("localhost", "localhost", port));
-    Ok(later)
-}
-
-fn unix_host(directory: &str, port: u16) -> Result<NamedHost, Error> {
-    let path = Path::new(directory).join(format!(".s.PGSQL.{port}"));
-    if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-        return Err(Error::SocketPath(path));
-    }
-    let mut names = vec![directory.to_owned()];
-    // In a password file, localhost is also the socket in the default directory.
-    if SOCKET_DIRS.contains(&directory.trim_end_matches('/')) {
-        names.push(String::from("localhost"));
-    }
-    Ok(NamedHost {
-        host: Host {
-            address: Address::Unix(path),
-            password: None,
-        },
-        names,
-        port,
-    })
-}
-
-fn tcp_host(address: &str, name: &str, port: u16) -> NamedHost {
-    let address = Address::Tcp {
-        host: address.to_owned(),
-        port,
-    };
-    NamedHost {
-        host: Host {
-            address,
-            password: None,
-        },
-        names: vec![name.to_owned()],
-        port,
-    }
-}
-
-fn find_passwords(file: &str, hosts: &mut [NamedHost], database: &str, user: &str) {
-    for host in hosts {
-        let names: Vec<&str> = host.names.iter().map(String::as_str).collect();
-        let wanted = passfile::Wanted {
-            hosts: &names,
-            port: host.port,
-            database,
-            user,
-        };
-        host.host.password = passfile::find(file, &wanted).map(Password);
-    }
-}
-
-fn parse_port(text: &str) -> Result<u16, Error> {
-    match text.parse() {
-        Ok(port) if port > 0 && !text.starts_with('+') => Ok(port),
-        _ => Err(Error::Value {
-            keyword: "port",
-            expected: "a number from 1 to 65535",
-        }),
-    }
 }
 
 fn tcp_options(settings: &Settings) -> Result<TcpOptions, Error> {
