@@ -13,7 +13,8 @@ has_postgres() {
         /usr/pgsql-*/bin/postgres /usr/local/pgsql/bin/postgres; do
         [ -x "${server}" ] || continue
         server=$(readlink -f "${server}")
-        [ -x "${server%/*}/initdb" ] && [ -x "${server%/*}/psql" ] || continue
+        [ -x "${server%/*}/initdb" ] || continue
+        [ -x "${server%/*}/psql" ] || command -v psql >/dev/null || continue
         major=$("${server}" --version 2>/dev/null | sed -n 's/.*(PostgreSQL) \([0-9]*\).*/\1/p')
         if [ -n "${major}" ] && [ "${major}" -ge 14 ]; then return 0; fi
     done

@@ -285,8 +285,11 @@ impl Drop for Scratch {
     }
 }
 
+/// PINION_POSTGRES, the variable of --postgres, chooses the version that the tests run on.
 fn installation() -> Installation {
-    find_binaries(None).expect("these tests need a Postgres server: scripts/test installs one")
+    let flag = std::env::var_os("PINION_POSTGRES").map(PathBuf::from);
+    find_binaries(flag.as_deref())
+        .expect("these tests need a Postgres server: scripts/test installs one")
 }
 
 fn start(data_dir: &Path, fresh: bool) -> Result<Cluster, Error> {
@@ -340,7 +343,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn psql(cluster: &Cluster, sql: &str) -> Command {
-    let mut command = Command::new(installation().program("psql"));
+    let mut command = Command::new(installation().psql);
     command.args([
         "-X",
         "-q",

@@ -13,8 +13,10 @@ pub const VERSION_MIN: u32 = 14;
 /// The programs of one Postgres server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
-    /// The directory that holds `postgres`, `initdb` and `psql`; absolute, without symbolic links.
+    /// The directory that holds `postgres` and `initdb`; absolute, without symbolic links.
     pub bin_dir: PathBuf,
+    /// The client: the one beside the server, or the first of PATH where a server comes without one.
+    pub psql: PathBuf,
     /// Major and minor version, as in (18, 4); the minor version of a beta is 0.
     pub version: (u32, u32),
 }
@@ -32,14 +34,15 @@ impl Installation {
 /// the usual directories of the distributions hold; of equals the first, PATH before the others.
 /// The error lists every place with what was wrong there.
 pub fn find_binaries(flag: Option<&Path>) -> Result<Installation, Error> {
-    let places = match flag {
-        Some(bin_dir) => vec![bin_dir.to_owned()],
-        None => usual_places(std::env::var_os("PATH").as_deref()),
-    };
-    find_in(&places)
+    let path = std::env::var_os("PATH");
+    let path = directories(path.as_deref());
+    match flag {
+        Some(bin_dir) => find_in(&[bin_dir.to_owned()], &path),
+        None => find_in(&usual_places(&path), &path),
+    }
 }
 
-fn find_in(places: &[PathBuf]) -> Result<Installation, Error> {
+fn find_in(places: &[PathBuf], path: &[PathBuf]) -> Result<Installation, Error> {
     let mut faults = Vec::new();
     let mut newest: Option<Installation> = None;
     let mut seen = HashSet::new();
@@ -56,9 +59,13 @@ fn find_in(places: &[PathBuf]) -> Result<Installation, Error> {
         if !seen.insert(bin_dir.clone()) {
             continue;
         }
-        match inspect(&bin_dir) {
-            Ok(version) if newest.as_ref().is_none_or(|found| found.version < version) => {
-                newest = Some(Installation { bin_dir, version });
+        match inspect(bin_dir, path) {
+            Ok(found)
+                if newest
+                    .as_ref()
+                    .is_none_or(|newest| newest.version < found.version) =>
+            {
+                newest = Some(found);
             }
             Ok(_) => {}
             Err(fault) => faults.push((place.clone(), fault)),
@@ -69,15 +76,22 @@ fn find_in(places: &[PathBuf]) -> Result<Installation, Error> {
 
 /// Where the packages of the distributions put a server: Debian's and the Postgres project's own
 /// for each major version, then the default prefix of a build from source.
-fn usual_places(path: Option<&OsStr>) -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> = Vec::new();
-    if let Some(path) = path {
-        places.extend(std::env::split_paths(path).filter(|place| place.is_absolute()));
-    }
+fn usual_places(path: &[PathBuf]) -> Vec<PathBuf> {
+    let mut places = path.to_vec();
     places.extend(versioned("/usr/lib/postgresql", "", "bin"));
     places.extend(versioned("/usr", "pgsql-", "bin"));
     places.push(PathBuf::from("/usr/local/pgsql/bin"));
     places
+}
+
+/// The directories of PATH, without those that mean another place tomorrow.
+fn directories(path: Option<&OsStr>) -> Vec<PathBuf> {
+    let split = path.map(std::env::split_paths);
+    split
+        .into_iter()
+        .flatten()
+        .filter(|directory| directory.is_absolute())
+        .collect()
 }
 
 /// The directories `parent/prefix*/leaf`, or that pattern itself when there is none, so that the
@@ -99,13 +113,17 @@ fn versioned(parent: &str, prefix: &str, leaf: &str) -> Vec<PathBuf> {
     places
 }
 
-/// The version of the server in `bin_dir`, or what is wrong with it.
-fn inspect(bin_dir: &Path) -> Result<(u32, u32), String> {
-    for program in ["initdb", "psql"] {
-        if !bin_dir.join(program).is_file() {
-            return Err(format!("no program {program} beside postgres"));
-        }
+/// The installation in `bin_dir`, or what is wrong with it.
+fn inspect(bin_dir: PathBuf, path: &[PathBuf]) -> Result<Installation, String> {
+    if !bin_dir.join("initdb").is_file() {
+        return Err(String::from("no program initdb beside postgres"));
     }
+    // Some packages of a server have no client. For one script another version's does as well.
+    let mut clients = std::iter::once(&bin_dir)
+        .chain(path)
+        .map(|place| place.join("psql"));
+    let psql = clients.find(|client| client.is_file());
+    let psql = psql.ok_or("no program psql beside postgres, and none in PATH")?;
     let output = Command::new(bin_dir.join("postgres"))
         .arg("--version")
         .output()
@@ -122,7 +140,11 @@ fn inspect(bin_dir: &Path) -> Result<(u32, u32), String> {
     if version.0 < VERSION_MIN {
         return Err(format!("Postgres {} is too old", version.0));
     }
-    Ok(version)
+    Ok(Installation {
+        bin_dir,
+        psql,
+        version,
+    })
 }
 
 /// Reads `postgres (PostgreSQL) 15.18 (Debian …)`, and `18beta1` and `19devel` as minor version 0.
@@ -202,12 +224,16 @@ mod tests {
             Fake::new("b", "17.2"),
             Fake::new("c", "17.2"),
         );
-        let found = find_in(&[old.0.clone(), new.0.clone(), same.0.clone()]).unwrap();
+        let found = find_in(&[old.0.clone(), new.0.clone(), same.0.clone()], &[]).unwrap();
+        let psql = new.0.join("psql");
+        let bin_dir = new.0.clone();
+        let version = (17, 2);
         assert_eq!(
             found,
             Installation {
-                bin_dir: new.0.clone(),
-                version: (17, 2)
+                bin_dir,
+                psql,
+                version
             }
         );
     }
@@ -216,10 +242,12 @@ mod tests {
     fn fourteen_is_taken_and_thirteen_is_not() {
         let (too_old, oldest) = (Fake::new("d", "13.99"), Fake::new("e", "14.0"));
         assert_eq!(
-            find_in(std::slice::from_ref(&oldest.0)).unwrap().version,
+            find_in(std::slice::from_ref(&oldest.0), &[])
+                .unwrap()
+                .version,
             (14, 0)
         );
-        let error = find_in(std::slice::from_ref(&too_old.0))
+        let error = find_in(std::slice::from_ref(&too_old.0), &[])
             .unwrap_err()
             .to_string();
         assert!(error.contains("Postgres 13 is too old"), "{error}");
@@ -232,7 +260,7 @@ mod tests {
         let links = std::env::temp_dir().join(format!("pinion-links-{}", std::process::id()));
         std::fs::create_dir_all(&links).unwrap();
         std::os::unix::fs::symlink(real.0.join("postgres"), links.join("postgres")).unwrap();
-        let found = find_in(std::slice::from_ref(&links));
+        let found = find_in(std::slice::from_ref(&links), &[]);
         std::fs::remove_dir_all(&links).unwrap();
         assert_eq!(found.unwrap().bin_dir, real.0);
     }
@@ -241,15 +269,32 @@ mod tests {
     fn an_incomplete_installation_says_what_is_missing() {
         let fake = Fake::new("g", "16.0");
         std::fs::remove_file(fake.0.join("initdb")).unwrap();
-        let error = find_in(std::slice::from_ref(&fake.0))
+        let error = find_in(std::slice::from_ref(&fake.0), &[])
             .unwrap_err()
             .to_string();
         assert!(error.contains("no program initdb"), "{error}");
     }
 
     #[test]
+    fn a_server_without_a_client_takes_that_of_path() {
+        let (server, client) = (Fake::new("h", "16.0"), Fake::new("i", "15.0"));
+        std::fs::remove_file(server.0.join("psql")).unwrap();
+        let found = find_in(
+            std::slice::from_ref(&server.0),
+            std::slice::from_ref(&client.0),
+        );
+        assert_eq!(found.unwrap().psql, client.0.join("psql"));
+        let error = find_in(std::slice::from_ref(&server.0), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no program psql"), "{error}");
+    }
+
+    #[test]
     fn every_place_is_listed() {
-        let places = usual_places(Some(OsStr::new("/nowhere/bin:relative:/elsewhere")));
+        let places = usual_places(&directories(Some(OsStr::new(
+            "/nowhere/bin:relative:/elsewhere",
+        ))));
         assert!(places.contains(&PathBuf::from("/nowhere/bin")));
         assert!(places.contains(&PathBuf::from("/usr/local/pgsql/bin")));
         assert!(!places.contains(&PathBuf::from("relative")));

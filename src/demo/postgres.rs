@@ -217,7 +217,7 @@ impl Cluster {
 
     /// Runs psql with `arguments` and `input`, and returns what it printed on stdout.
     fn psql(&self, database: &str, arguments: &[&str], input: &str) -> Result<String, Error> {
-        let mut command = program(&self.installation, "psql", &self.account);
+        let mut command = program(&self.installation.psql, &self.account);
         command.args([
             "-X",
             "-q",
@@ -261,7 +261,7 @@ fn create_cluster(
         .or_else(absent_is_fine)
         .map_err(Error::file("remove", &unfinished))?;
     make_private_dir(&unfinished, account)?;
-    let mut command = program(installation, "initdb", account);
+    let mut command = program(&installation.program("initdb"), account);
     // Byte order of text and English messages on every machine, whatever its locales. Everyone who
     // reaches the socket is trusted, and only the owner and root do.
     command.args([
@@ -317,7 +317,8 @@ fn spawn_server(
         .open(&log_path)
         .map_err(Error::file("create", &log_path))?;
     let log_too = log.try_clone().map_err(Error::file("open", &log_path))?;
-    let mut command = program(installation, "postgres", account);
+    let server = installation.program("postgres");
+    let mut command = program(&server, account);
     command
         .arg("-D")
         .arg(data_dir.join("cluster"))
@@ -332,7 +333,7 @@ fn spawn_server(
         .stderr(log_too)
         .process_group(0);
     command.spawn().map_err(|source| Error::Spawn {
-        program: installation.program("postgres"),
+        program: server,
         source,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,6 @@ use rustix::process::{Pid, Signal};
 use super::account::Account;
 use super::directory::absent_is_fine;
 use super::error::Error;
-use super::installation::Installation;
 
 /// How long a server may take to stop after each signal: first in order (SIGINT, it writes a
 /// checkpoint), then at once (SIGQUIT), then by the kernel (SIGKILL).
@@ -70,9 +69,9 @@ impl Postmaster {
     }
 }
 
-/// A program of the installation, run by `account`, undisturbed by the caller's environment.
-pub(super) fn program(installation: &Installation, name: &str, account: &Account) -> Command {
-    let mut command = Command::new(installation.program(name));
+/// A program, run by `account`, undisturbed by the caller's environment.
+pub(super) fn program(path: &Path, account: &Account) -> Command {
+    let mut command = Command::new(path);
     // PGHOST, PGOPTIONS, PGDATA and their kin are meant for the user's own databases.
     for (variable, _) in std::env::vars_os() {
         if variable.as_encoded_bytes().starts_with(b"PG") {
