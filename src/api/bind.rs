@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
-use sonic_rs::{JsonValueTrait, LazyValue};
+use sonic_rs::LazyValue;
 
 use super::detail::{Detail, Details};
 use super::plan::{BodyPlan, Plan};

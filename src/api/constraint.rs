@@ -127,29 +127,29 @@ impl Constraints {
     }
 
     fn check_number(&self, number: &str) -> Result<(), Violation> {
-        if let Some(least) = &self.ge {
-            if !matches!(
+        if let Some(least) = &self.ge
+            && !matches!(
                 decimal::compare(number, least),
                 Some(Ordering::Greater | Ordering::Equal)
-            ) {
-                let message = format!("Input should be greater than or equal to {least}");
-                return Err(Violation {
-                    kind: "greater_than_equal",
-                    message,
-                });
-            }
+            )
+        {
+            let message = format!("Input should be greater than or equal to {least}");
+            return Err(Violation {
+                kind: "greater_than_equal",
+                message,
+            });
         }
-        if let Some(most) = &self.le {
-            if !matches!(
+        if let Some(most) = &self.le
+            && !matches!(
                 decimal::compare(number, most),
                 Some(Ordering::Less | Ordering::Equal)
-            ) {
-                let message = format!("Input should be less than or equal to {most}");
-                return Err(Violation {
-                    kind: "less_than_equal",
-                    message,
-                });
-            }
+            )
+        {
+            let message = format!("Input should be less than or equal to {most}");
+            return Err(Violation {
+                kind: "less_than_equal",
+                message,
+            });
         }
         let equal = |choice: &Literal| {
             choice

@@ -191,14 +191,14 @@ pub(super) fn read(
 /// A body is either one document or members by name.
 fn whole_stands_alone(faults: &mut Faults<'_>, params: &[Param]) {
     let mut body = params.iter().filter(|param| param.source == In::Body);
-    if let Some(whole) = params.iter().find(|param| param.whole) {
-        if let Some(other) = body.find(|param| param.name != whole.name) {
-            let message = format!(
-                "\"{}\" takes the whole body, so \"{}\" can't be a member of it",
-                whole.name, other.name
-            );
-            faults.add(other.span.clone(), message);
-        }
+    if let Some(whole) = params.iter().find(|param| param.whole)
+        && let Some(other) = body.find(|param| param.name != whole.name)
+    {
+        let message = format!(
+            "\"{}\" takes the whole body, so \"{}\" can't be a member of it",
+            whole.name, other.name
+        );
+        faults.add(other.span.clone(), message);
     }
 }
 
@@ -288,10 +288,10 @@ impl Entry<'_> {
             );
             return None;
         }
-        if source == In::Body {
-            if let Some(method @ (Method::Get | Method::Delete)) = method {
-                faults.add(text.span, format!("a {method} request has no body"));
-            }
+        if source == In::Body
+            && let Some(method @ (Method::Get | Method::Delete)) = method
+        {
+            faults.add(text.span, format!("a {method} request has no body"));
         }
         Some(source)
     }
@@ -441,21 +441,21 @@ fn check_contradictions(faults: &mut Faults<'_>, param: &Param) {
         max_length,
         ..
     } = &param.constraints;
-    if let (Some(ge), Some(le)) = (ge, le) {
-        if decimal::compare(ge, le) == Some(Ordering::Greater) {
-            faults.add(
-                param.key_span("le"),
-                format!("no number is at least {ge} and at most {le}"),
-            );
-        }
+    if let (Some(ge), Some(le)) = (ge, le)
+        && decimal::compare(ge, le) == Some(Ordering::Greater)
+    {
+        faults.add(
+            param.key_span("le"),
+            format!("no number is at least {ge} and at most {le}"),
+        );
     }
-    if let (Some(least), Some(most)) = (min_length, max_length) {
-        if least > most {
-            faults.add(
-                param.key_span("max_length"),
-                format!("no text has at least {least} and at most {most} characters"),
-            );
-        }
+    if let (Some(least), Some(most)) = (min_length, max_length)
+        && least > most
+    {
+        faults.add(
+            param.key_span("max_length"),
+            format!("no text has at least {least} and at most {most} characters"),
+        );
     }
     if param.source == In::Path {
         for key in ["default", "nullable"] {

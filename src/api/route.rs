@@ -77,8 +77,6 @@ pub struct Route {
     pub read_only: bool,
     /// Whether a running statement is cancelled when its client has gone.
     pub cancel: bool,
-    /// Where the route begins in the file.
-    pub(super) span: Range<usize>,
     /// Where `result` stands.
     pub(super) result_span: Range<usize>,
     /// The SQL's place.
@@ -260,7 +258,6 @@ fn read_rest(
         max_rows: settings.max_rows.unwrap_or(limits::ROWS_MAX),
         read_only,
         cancel: settings.cancel,
-        span: section.span.clone(),
     })
 }
 
@@ -468,15 +465,15 @@ impl Settings {
                 );
             }
         }
-        if let (Some(204 | 205), Some(value)) = (self.status, section.value("status")) {
-            if result != Exec {
-                let message = "a 204 or 205 answer has no body, but this result is one";
-                faults.add_with_help(
-                    value.span(),
-                    message,
-                    "result = \"exec\" answers 204 by itself",
-                );
-            }
+        if let (Some(204 | 205), Some(value)) = (self.status, section.value("status"))
+            && result != Exec
+        {
+            let message = "a 204 or 205 answer has no body, but this result is one";
+            faults.add_with_help(
+                value.span(),
+                message,
+                "result = \"exec\" answers 204 by itself",
+            );
         }
     }
 }

@@ -301,11 +301,12 @@ impl<'s> Reading<'s> {
             _ => {}
         }
         let in_slice = self.brackets.last() == Some(&b'[') && self.after_operand;
-        if mark == b':' && !in_slice {
-            if let Some(name) = self.lexer.name() {
-                self.placeholder(span.start..name.end, name);
-                return;
-            }
+        if mark == b':'
+            && !in_slice
+            && let Some(name) = self.lexer.name()
+        {
+            self.placeholder(span.start..name.end, name);
+            return;
         }
         self.after_operand = matches!(mark, b')' | b']');
     }
