@@ -3,53 +3,11 @@
 //! Kinds and messages are pydantic's, so that clients of a FastAPI service read what they read before.
 
 use std::cmp::Ordering;
-use std::fmt;
 
 use regex::Regex;
 
 use super::decimal;
-
-/// A value written in the routes file: a default or one of an enum.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Literal {
-    /// A string, a date or a time.
-    Text(String),
-    /// A number, in decimal digits as Postgres reads them.
-    Number(String),
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A list, for an array type.
-    List(Vec<Literal>),
-}
-
-impl Literal {
-    /// The text that stands for a single value; a list has none.
-    pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Literal::Text(text) | Literal::Number(text) => Some(text),
-            Literal::Boolean(true) => Some("true"),
-            Literal::Boolean(false) => Some("false"),
-            Literal::List(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Literal {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Literal::Text(text) => write!(out, "'{text}'"),
-            Literal::Number(text) => out.write_str(text),
-            Literal::Boolean(boolean) => write!(out, "{boolean}"),
-            Literal::List(items) => {
-                out.write_str("[")?;
-                for (index, item) in items.iter().enumerate() {
-                    write!(out, "{}{item}", if index > 0 { ", " } else { "" })?;
-                }
-                out.write_str("]")
-            }
-        }
-    }
-}
+use super::literal::Literal;
 
 /// Constraints of one parameter. Numbers are kept as text and compared exactly.
 #[derive(Debug, Clone, Default)]

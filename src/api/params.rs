@@ -8,9 +8,10 @@ use tokio_postgres::types::Type;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::constraint::{Constraints, Literal, Seen};
+use super::constraint::{Constraints, Seen};
 use super::decimal;
-use super::diagnostics::nearest;
+use super::literal::{Literal, literal, number, scalar};
+use super::pinned;
 use super::router::Method;
 use super::tree::{Faults, Section, described, is_identifier, one_of};
 
@@ -101,51 +102,6 @@ const KEYS: &[&str] = &[
     "nullable",
     "whole",
     "name",
-];
-
-/// Types that can be pinned, by the names that Postgres gives them itself; each also as an array, `int8[]`.
-const TYPES: &[(&str, Type, Type)] = &[
-    ("int2", Type::INT2, Type::INT2_ARRAY),
-    ("int4", Type::INT4, Type::INT4_ARRAY),
-    ("int8", Type::INT8, Type::INT8_ARRAY),
-    ("float4", Type::FLOAT4, Type::FLOAT4_ARRAY),
-    ("float8", Type::FLOAT8, Type::FLOAT8_ARRAY),
-    ("numeric", Type::NUMERIC, Type::NUMERIC_ARRAY),
-    ("bool", Type::BOOL, Type::BOOL_ARRAY),
-    ("text", Type::TEXT, Type::TEXT_ARRAY),
-    ("varchar", Type::VARCHAR, Type::VARCHAR_ARRAY),
-    ("uuid", Type::UUID, Type::UUID_ARRAY),
-    ("date", Type::DATE, Type::DATE_ARRAY),
-    ("time", Type::TIME, Type::TIME_ARRAY),
-    ("timetz", Type::TIMETZ, Type::TIMETZ_ARRAY),
-    ("timestamp", Type::TIMESTAMP, Type::TIMESTAMP_ARRAY),
-    ("timestamptz", Type::TIMESTAMPTZ, Type::TIMESTAMPTZ_ARRAY),
-    ("interval", Type::INTERVAL, Type::INTERVAL_ARRAY),
-    ("json", Type::JSON, Type::JSON_ARRAY),
-    ("jsonb", Type::JSONB, Type::JSONB_ARRAY),
-    ("bytea", Type::BYTEA, Type::BYTEA_ARRAY),
-    ("inet", Type::INET, Type::INET_ARRAY),
-    ("cidr", Type::CIDR, Type::CIDR_ARRAY),
-    ("macaddr", Type::MACADDR, Type::MACADDR_ARRAY),
-];
-
-/// What else people call these types.
-const ALIASES: &[(&str, &str)] = &[
-    ("smallint", "int2"),
-    ("int", "int4"),
-    ("integer", "int4"),
-    ("bigint", "int8"),
-    ("real", "float4"),
-    ("double precision", "float8"),
-    ("float", "float8"),
-    ("decimal", "numeric"),
-    ("boolean", "bool"),
-    ("str", "text"),
-    ("string", "text"),
-    ("character varying", "varchar"),
-    ("datetime", "timestamptz"),
-    ("timestamp with time zone", "timestamptz"),
-    ("timestamp without time zone", "timestamp"),
 ];
 
 /// Reads the entries of `params`, in the order of the file.
@@ -298,42 +254,14 @@ impl Entry<'_> {
 
     fn pinned(&self, faults: &mut Faults<'_>) -> Option<Type> {
         let text = self.section.text(faults, "type")?;
-        let (element, is_array) = match text.value.strip_suffix("[]") {
-            Some(element) => (element, true),
-            None => (text.value, false),
-        };
-        if let Some((_, single, array)) = TYPES.iter().find(|(name, ..)| *name == element) {
-            return Some(if is_array {
-                array.clone()
-            } else {
-                single.clone()
-            });
-        }
-        let lower = element.to_ascii_lowercase();
-        let alias = ALIASES
-            .iter()
-            .find(|(alias, _)| *alias == lower)
-            .map(|(_, name)| *name);
-        let message = format!("\"{}\" is not a type that can be pinned", text.value);
-        match alias.or_else(|| nearest(&lower, TYPES.iter().map(|(name, ..)| *name))) {
-            Some(name) => {
-                let brackets = if is_array { "[]" } else { "" };
-                faults.add_with_help(
-                    text.span,
-                    message,
-                    format!("did you mean \"{name}{brackets}\"?"),
-                );
-            }
-            None => {
-                let names: Vec<&str> = TYPES.iter().map(|(name, ..)| *name).collect();
-                let help = format!(
-                    "one of {}, or an array of it (int8[]); or cast it in the SQL",
-                    names.join(" ")
-                );
+        match pinned::find(text.value) {
+            Ok(ty) => Some(ty),
+            Err(help) => {
+                let message = format!("\"{}\" is not a type that can be pinned", text.value);
                 faults.add_with_help(text.span, message, help);
+                None
             }
         }
-        None
     }
 
     fn constraints(&self, faults: &mut Faults<'_>) -> Constraints {
@@ -505,48 +433,5 @@ fn breaks(constraints: &Constraints, default: &Literal) -> Option<String> {
         .map(|violation| violation.message)
 }
 
-/// A default: a single value or a list of such.
-fn literal(faults: &mut Faults<'_>, value: &Spanned<DeValue<'_>>) -> Option<Literal> {
-    match value.get_ref().as_array() {
-        Some(array) => {
-            let items: Vec<Option<Literal>> =
-                array.iter().map(|item| scalar(faults, item)).collect();
-            items
-                .into_iter()
-                .collect::<Option<Vec<Literal>>>()
-                .map(Literal::List)
-        }
-        None => scalar(faults, value),
-    }
-}
-
-fn scalar(faults: &mut Faults<'_>, value: &Spanned<DeValue<'_>>) -> Option<Literal> {
-    match value.get_ref() {
-        DeValue::String(text) => Some(Literal::Text(text.as_ref().to_owned())),
-        DeValue::Boolean(boolean) => Some(Literal::Boolean(*boolean)),
-        DeValue::Datetime(datetime) => Some(Literal::Text(datetime.to_string())),
-        number_value @ (DeValue::Integer(_) | DeValue::Float(_)) => {
-            let number = number(number_value);
-            if number.is_none() {
-                faults.add(value.span(), "this number is too large");
-            }
-            number.map(Literal::Number)
-        }
-        DeValue::Array(_) | DeValue::Table(_) => {
-            let found = described(value.get_ref());
-            faults.add(value.span(), format!("a value can't be {found} here"));
-            None
-        }
-    }
-}
-
-/// A TOML number in decimal digits.
-fn number(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::Integer(integer) => i128::from_str_radix(integer.as_str(), integer.radix())
-            .ok()
-            .map(|number| number.to_string()),
-        DeValue::Float(float) => Some(float.as_str().trim_start_matches('+').to_owned()),
-        _ => None,
-    }
-}
+#[cfg(test)]
+mod tests;

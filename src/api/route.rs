@@ -7,10 +7,12 @@ use tokio_postgres::types::Type;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::diagnostics::{Source, nearest};
+use super::diagnostics::nearest;
 use super::params::{self, Param};
 use super::router::{Method, Template};
+use super::settings::Settings;
 use super::sql::Statement;
+use super::sql_place::SqlPlace;
 use super::tree::{Faults, Place, Section, is_identifier, one_of};
 use crate::limits;
 
@@ -90,73 +92,6 @@ impl Route {
             .iter()
             .map(|param| param.pinned.clone().unwrap_or(Type::UNKNOWN))
             .collect()
-    }
-}
-
-/// Where the text of the SQL stands in the file.
-#[derive(Debug, Clone)]
-pub(super) struct SqlPlace {
-    /// The TOML string with its quotes.
-    span: Range<usize>,
-    /// Where its first character stands, if the string has no escapes: then bytes map one to one.
-    content: Option<usize>,
-}
-
-impl SqlPlace {
-    fn new(source: &Source, text: &Place<&str>) -> SqlPlace {
-        let raw = &source.text()[text.span.clone()];
-        let content = ["'''", "\"\"\"", "'", "\""].into_iter().find_map(|quote| {
-            let inner = raw.strip_prefix(quote)?.strip_suffix(quote)?;
-            // A line break right after three quotes is not part of the text (TOML 1.0, String).
-            let skipped = match quote.len() {
-                3 => {
-                    inner.len()
-                        - inner
-                            .strip_prefix("\r\n")
-                            .or(inner.strip_prefix('\n'))
-                            .unwrap_or(inner)
-                            .len()
-                }
-                _ => 0,
-            };
-            (&inner[skipped..] == text.value).then_some(text.span.start + quote.len() + skipped)
-        });
-        SqlPlace {
-            span: text.span.clone(),
-            content,
-        }
-    }
-
-    /// The place in the file of a span of the SQL; the whole string where escapes hide it.
-    pub(super) fn locate(&self, span: Range<usize>) -> Range<usize> {
-        match self.content {
-            Some(start) => start + span.start..start + span.end,
-            None => self.span.clone(),
-        }
-    }
-
-    /// The place of the word (or the one character) that begins at an offset of the SQL.
-    pub(super) fn locate_word(&self, source: &Source, offset: usize) -> Range<usize> {
-        let Some(start) = self.content.map(|start| start + offset) else {
-            return self.span.clone();
-        };
-        let rest = source.text().get(start..).unwrap_or_default();
-        let is_word =
-            |character: char| character.is_alphanumeric() || character == '_' || character == '.';
-        let length = match rest.chars().next() {
-            Some(':') => {
-                1 + rest[1..]
-                    .find(|character| !is_word(character))
-                    .unwrap_or(rest.len() - 1)
-            }
-            Some('"') => rest[1..].find('"').map_or(1, |end| end + 2),
-            Some(character) if is_word(character) => rest
-                .find(|character| !is_word(character))
-                .unwrap_or(rest.len()),
-            Some(character) => character.len_utf8(),
-            None => 0,
-        };
-        start..start + length
     }
 }
 
@@ -396,131 +331,4 @@ fn read_only(
         faults.add(declared.span.clone(), message);
     }
     declared.value
-}
-
-/// The settings that have a default.
-struct Settings {
-    not_found: Option<String>,
-    empty_status: Option<u16>,
-    status: Option<u16>,
-    timeout: Option<Duration>,
-    lane: usize,
-    max_rows: Option<usize>,
-    read_only: Option<Place<bool>>,
-    cancel: bool,
-}
-
-impl Settings {
-    fn read(
-        faults: &mut Faults<'_>,
-        section: &Section<'_>,
-        lanes: &[String],
-        result: Option<ResultKind>,
-    ) -> Settings {
-        let status = |faults: &mut Faults<'_>, key, range| {
-            let status = section.integer(faults, key, range)?;
-            u16::try_from(status.value).ok()
-        };
-        let settings = Settings {
-            not_found: section
-                .text(faults, "not_found")
-                .map(|text| text.value.to_owned()),
-            empty_status: status(faults, "empty_status", 400..=499),
-            status: status(faults, "status", 200..=299),
-            timeout: section
-                .text(faults, "timeout")
-                .and_then(|text| read_timeout(faults, &text)),
-            lane: read_lane(faults, section, lanes),
-            max_rows: section
-                .integer(faults, "max_rows", 1..=i64::from(u32::MAX))
-                .and_then(|rows| usize::try_from(rows.value).ok()),
-            read_only: section.boolean(faults, "read_only"),
-            cancel: section
-                .boolean(faults, "cancel")
-                .is_some_and(|cancel| cancel.value),
-        };
-        if let Some(result) = result {
-            settings.check_result(faults, section, result);
-        }
-        settings
-    }
-
-    /// Settings that mean nothing for this result.
-    fn check_result(&self, faults: &mut Faults<'_>, section: &Section<'_>, result: ResultKind) {
-        use ResultKind::{Exec, Many, One, Scalar};
-        let allowed: [(&str, &[ResultKind]); 3] = [
-            ("max_rows", &[Many]),
-            ("not_found", &[One, Scalar]),
-            ("empty_status", &[One]),
-        ];
-        for (key, results) in allowed {
-            if let Some(span) = section.key_span(key).filter(|_| !results.contains(&result)) {
-                let wanted: Vec<String> = results
-                    .iter()
-                    .map(|result| format!("result = \"{}\"", result.as_str()))
-                    .collect();
-                faults.add(
-                    span,
-                    format!("\"{key}\" is only for {}", wanted.join(" and ")),
-                );
-            }
-        }
-        if let (Some(204 | 205), Some(value)) = (self.status, section.value("status"))
-            && result != Exec
-        {
-            let message = "a 204 or 205 answer has no body, but this result is one";
-            faults.add_with_help(
-                value.span(),
-                message,
-                "result = \"exec\" answers 204 by itself",
-            );
-        }
-    }
-}
-
-/// A duration: a whole number and its unit, `250ms`, `2s` or `1m`.
-fn read_timeout(faults: &mut Faults<'_>, text: &Place<&str>) -> Option<Duration> {
-    let digits = text.value.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.value.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    let Some((number, unit_ms)) = number.parse::<u64>().ok().zip(unit_ms) else {
-        let message = "\"timeout\" must be a whole number and a unit";
-        faults.add_with_help(
-            text.span.clone(),
-            message,
-            "such as \"250ms\", \"2s\" or \"1m\"",
-        );
-        return None;
-    };
-    let timeout = Duration::from_millis(number.saturating_mul(unit_ms));
-    if timeout.is_zero() || timeout > limits::ROUTE_TIMEOUT_MAX {
-        let most = limits::ROUTE_TIMEOUT_MAX.as_secs() / 60;
-        faults.add(
-            text.span.clone(),
-            format!("\"timeout\" must be 1ms to {most}m"),
-        );
-        return None;
-    }
-    Some(timeout)
-}
-
-fn read_lane(faults: &mut Faults<'_>, section: &Section<'_>, lanes: &[String]) -> usize {
-    let Some(text) = section.text(faults, "lane") else {
-        return 0;
-    };
-    if let Some(index) = lanes.iter().position(|lane| lane == text.value) {
-        return index;
-    }
-    let message = format!("there is no lane \"{}\"", text.value);
-    let help = match nearest(text.value, lanes.iter().map(String::as_str)) {
-        Some(lane) => format!("did you mean \"{lane}\"?"),
-        None => format!("declare it: [lane.{}]", text.value),
-    };
-    faults.add_with_help(text.span, message, help);
-    0
 }

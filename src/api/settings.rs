@@ -1,0 +1,136 @@
+//! The settings of a route that may be left out.
+
+use std::time::Duration;
+
+use super::diagnostics::nearest;
+use super::route::ResultKind;
+use super::tree::{Faults, Place, Section};
+use crate::limits;
+
+/// The settings that have a default.
+pub(super) struct Settings {
+    pub(super) not_found: Option<String>,
+    pub(super) empty_status: Option<u16>,
+    pub(super) status: Option<u16>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) lane: usize,
+    pub(super) max_rows: Option<usize>,
+    pub(super) read_only: Option<Place<bool>>,
+    pub(super) cancel: bool,
+}
+
+impl Settings {
+    /// Reads them; `result` is known unless it has a fault of its own.
+    pub(super) fn read(
+        faults: &mut Faults<'_>,
+        section: &Section<'_>,
+        lanes: &[String],
+        result: Option<ResultKind>,
+    ) -> Settings {
+        let status = |faults: &mut Faults<'_>, key, range| {
+            let status = section.integer(faults, key, range)?;
+            u16::try_from(status.value).ok()
+        };
+        let settings = Settings {
+            not_found: section
+                .text(faults, "not_found")
+                .map(|text| text.value.to_owned()),
+            empty_status: status(faults, "empty_status", 400..=499),
+            status: status(faults, "status", 200..=299),
+            timeout: section
+                .text(faults, "timeout")
+                .and_then(|text| read_timeout(faults, &text)),
+            lane: read_lane(faults, section, lanes),
+            max_rows: section
+                .integer(faults, "max_rows", 1..=i64::from(u32::MAX))
+                .and_then(|rows| usize::try_from(rows.value).ok()),
+            read_only: section.boolean(faults, "read_only"),
+            cancel: section
+                .boolean(faults, "cancel")
+                .is_some_and(|cancel| cancel.value),
+        };
+        if let Some(result) = result {
+            settings.check_result(faults, section, result);
+        }
+        settings
+    }
+
+    /// Settings that mean nothing for this result.
+    fn check_result(&self, faults: &mut Faults<'_>, section: &Section<'_>, result: ResultKind) {
+        use ResultKind::{Exec, Many, One, Scalar};
+        let allowed: [(&str, &[ResultKind]); 3] = [
+            ("max_rows", &[Many]),
+            ("not_found", &[One, Scalar]),
+            ("empty_status", &[One]),
+        ];
+        for (key, results) in allowed {
+            if let Some(span) = section.key_span(key).filter(|_| !results.contains(&result)) {
+                let wanted: Vec<String> = results
+                    .iter()
+                    .map(|result| format!("result = \"{}\"", result.as_str()))
+                    .collect();
+                faults.add(
+                    span,
+                    format!("\"{key}\" is only for {}", wanted.join(" and ")),
+                );
+            }
+        }
+        if let (Some(204 | 205), Some(value)) = (self.status, section.value("status"))
+            && result != Exec
+        {
+            let message = "a 204 or 205 answer has no body, but this result is one";
+            faults.add_with_help(
+                value.span(),
+                message,
+                "result = \"exec\" answers 204 by itself",
+            );
+        }
+    }
+}
+
+/// A duration: a whole number and its unit, `250ms`, `2s` or `1m`.
+fn read_timeout(faults: &mut Faults<'_>, text: &Place<&str>) -> Option<Duration> {
+    let digits = text.value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.value.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    let Some((number, unit_ms)) = number.parse::<u64>().ok().zip(unit_ms) else {
+        let message = "\"timeout\" must be a whole number and a unit";
+        faults.add_with_help(
+            text.span.clone(),
+            message,
+            "such as \"250ms\", \"2s\" or \"1m\"",
+        );
+        return None;
+    };
+    let timeout = Duration::from_millis(number.saturating_mul(unit_ms));
+    if timeout.is_zero() || timeout > limits::ROUTE_TIMEOUT_MAX {
+        let most = limits::ROUTE_TIMEOUT_MAX.as_secs() / 60;
+        faults.add(
+            text.span.clone(),
+            format!("\"timeout\" must be 1ms to {most}m"),
+        );
+        return None;
+    }
+    Some(timeout)
+}
+
+fn read_lane(faults: &mut Faults<'_>, section: &Section<'_>, lanes: &[String]) -> usize {
+    let Some(text) = section.text(faults, "lane") else {
+        return 0;
+    };
+    if let Some(index) = lanes.iter().position(|lane| lane == text.value) {
+        return index;
+    }
+    let message = format!("there is no lane \"{}\"", text.value);
+    let help = match nearest(text.value, lanes.iter().map(String::as_str)) {
+        Some(lane) => format!("did you mean \"{lane}\"?"),
+        None => format!("declare it: [lane.{}]", text.value),
+    };
+    faults.add_with_help(text.span, message, help);
+    0
+}
