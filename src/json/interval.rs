@@ -245,6 +245,10 @@ fn iso_8601(text: &str) -> Option<Interval> {
             }
             (in_time, order, rest) = (true, "HMS", after);
         }
+        // Postgres takes no plus sign here.
+        if rest.starts_with('+') {
+            return None;
+        }
         let (amount, after) = Amount::read(rest)?;
         let designator = after.chars().next()?;
         order = &order[order.find(designator)? + 1..];
@@ -420,6 +424,7 @@ mod tests {
             "P1S",
             "PT1D",
             "P1D1Y",
+            "P+1D",
             "1",
             "day",
             "1 dayz",

@@ -15,6 +15,9 @@ const SCALE_MAX: i64 = 0x3FFF;
 /// Power of 10000 of the first group (int16): 131,072 digits before the point.
 const WEIGHT_MAX: i64 = i16::MAX as i64;
 
+/// An exponent this large is refused even for zero, as in Postgres.
+const EXPONENT_END: i64 = i32::MAX as i64 / 2;
+
 const NOT_A_DECIMAL: DecodeFault =
     DecodeFault::new("decimal_parsing", "Input should be a valid decimal");
 const OUT_OF_RANGE: DecodeFault = DecodeFault::new(
@@ -192,7 +195,7 @@ impl<'a> Decimal<'a> {
     /// zero (none for zero).
     fn bounds(&self) -> Result<(i64, Option<(i64, i64)>), DecodeFault> {
         let scale = (self.fraction.len() as i64 - self.exponent).max(0);
-        if scale > SCALE_MAX {
+        if scale > SCALE_MAX || self.exponent.abs() >= EXPONENT_END {
             return Err(OUT_OF_RANGE);
         }
         let len = self.whole.len() + self.fraction.len();
@@ -348,6 +351,7 @@ mod tests {
         assert!(fits("1e-16383") && !fits("1e-16384"));
         assert!(holds("9e131071") && !holds("1e99999999999999999999"));
         assert!(fits("0e131072") && !fits("0e-16384"));
+        assert!(fits("0e1073741822") && !fits("0e1073741823"));
     }
 
     #[test]

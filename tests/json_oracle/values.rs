@@ -176,11 +176,12 @@ fn ranges() -> Vec<(&'static str, BoxedStrategy<String>)> {
                 compare_numbers,
             ),
         ),
+        // Few digits: see the note on floats in the test.
         (
             "floatrange",
             range_of(
-                any::<f64>()
-                    .prop_map(|value| format!("{value:e}").replace("NaN", "0").replace("inf", "0"))
+                (-99_999i32..99_999, -30..30)
+                    .prop_map(|(value, power)| format!("{value}e{power}"))
                     .boxed(),
                 compare_numbers,
             ),
