@@ -32,7 +32,7 @@ use sonic_rs::{JsonValueTrait, LazyValue};
 use values::{SCHEMA, Subject, subjects};
 
 /// Batches of random values for each type and property.
-const CASES: u32 = 60;
+const CASES: u32 = 25;
 /// Values of a batch.
 const BATCH: usize = 40;
 

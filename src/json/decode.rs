@@ -183,14 +183,20 @@ fn scalar_json(scalar: Scalar, raw: &str, out: &mut Vec<u8>) -> Result<(), Decod
         Scalar::Float4 | Scalar::Float8 | Scalar::Numeric if is_number => {
             scalar_text(scalar, raw, out)
         }
-        // row_to_json prints an oid as a string, so that is how it may come back.
-        Scalar::Oid if raw.starts_with('"') => scalar_text(scalar, &unescape(raw)?, out),
         // JSON has no literal for these; they come back as row_to_json prints them.
         Scalar::Float4 | Scalar::Float8
             if matches!(raw, "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\"") =>
         {
-            scalar_text(scalar, &string(raw, STRING_TYPE)?, out)
+            scalar_text(scalar, raw.trim_matches('"'), out)
         }
+        Scalar::Bool
+        | Scalar::Int2
+        | Scalar::Int4
+        | Scalar::Int8
+        | Scalar::Float4
+        | Scalar::Float8 => Err(type_fault(scalar)),
+        // An oid too: row_to_json prints it as a string, so that is how it may come back. And a
+        // decimal in a string is how many libraries keep its digits exact.
         _ => scalar_text(scalar, &string(raw, type_fault(scalar))?, out),
     }
 }

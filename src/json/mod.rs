@@ -27,6 +27,9 @@ mod time;
 mod time_text;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use columns::Columns;
 pub use decode::Decoder;
 pub use encode::Encoder;

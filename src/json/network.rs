@@ -169,9 +169,14 @@ fn write_group(group: u16, out: &mut Vec<u8>) {
     );
 }
 
+/// Digits without leading zeros.
 fn prefix_length(text: &str) -> Option<u8> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
+    if digits && (text == "0" || !text.starts_with('0')) {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 fn write_binary(
@@ -266,6 +271,7 @@ mod tests {
             "::/129",
             "1.2.3.4/",
             "1.2.3.4/+8",
+            "::/00",
             "fe80::1%eth0",
         ] {
             assert_eq!(inet(text, false), None, "{text}");
