@@ -149,8 +149,8 @@ fn write_v6(octets: [u8; 16], out: &mut Vec<u8>) {
 fn longest_zero_run(groups: &[u16; 8]) -> (usize, usize) {
     let mut best = (0, 0);
     let mut start = 0;
-    for index in 0..8 {
-        if groups[index] != 0 {
+    for (index, &group) in groups.iter().enumerate() {
+        if group != 0 {
             start = index + 1;
         } else if index + 1 - start > best.1 {
             best = (start, index + 1 - start);
@@ -211,12 +211,10 @@ fn mac_bytes(text: &str, address: &mut [u8; 8]) -> Option<usize> {
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
     let separator = text.get(group).copied();
-    let allowed = match (group, separator) {
-        (12 | 16, None) => true,
-        (2 | 6 | 8, Some(b':' | b'-')) => true,
-        (4, Some(b'.' | b'-')) => true,
-        _ => false,
-    };
+    let allowed = matches!(
+        (group, separator),
+        (12 | 16, None) | (2 | 6 | 8, Some(b':' | b'-')) | (4, Some(b'.' | b'-'))
+    );
     if !allowed {
         return None;
     }

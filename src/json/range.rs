@@ -203,14 +203,22 @@ fn parse_range<'t>(
     Ok(&rest[1..])
 }
 
-/// Space around a bound is part of a text, and of nothing else.
+/// Space around a bound is left aside where Postgres does so: `[1, 5)`, `[2026-01-01, )`.
 fn parse_bound(bound: Scalar, text: &str, out: &mut Vec<u8>) -> Result<(), DecodeFault> {
-    let trimmed = if bound == Scalar::Text {
-        text
-    } else {
-        text.trim_ascii()
+    let text = match bound {
+        Scalar::Int2
+        | Scalar::Int4
+        | Scalar::Int8
+        | Scalar::Float4
+        | Scalar::Float8
+        | Scalar::Numeric
+        | Scalar::Date
+        | Scalar::Time
+        | Scalar::Timestamp
+        | Scalar::TimestampTz => text.trim_ascii(),
+        _ => text,
     };
-    decode::shape_text(&Shape::Scalar(bound), trimmed, out)
+    decode::shape_text(&Shape::Scalar(bound), text, out)
 }
 
 /// The text of a bound, quotes and backslashes resolved; `None` is infinite.
