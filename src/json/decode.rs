@@ -43,6 +43,11 @@ impl Decoder {
         ValueKind::of(&self.shape)
     }
 
+    /// Whether the type is an array, so that a repeated query parameter is a list of elements.
+    pub fn is_list(&self) -> bool {
+        matches!(self.shape, Shape::Array(_))
+    }
+
     /// Appends the parameter for a text from a path, query or header. For an array the text is its
     /// only element; a composite is given as a JSON object. After a fault `out` is as it was.
     pub fn text(&self, text: &str, out: &mut Vec<u8>) -> Result<(), DecodeFault> {

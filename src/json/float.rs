@@ -186,4 +186,20 @@ mod tests {
                 && parse::<f64>("0x1").is_err()
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn text_form_reads_back(bits in proptest::prelude::any::<u64>()) {
+            let value = f64::from_bits(bits);
+            let mut out = Vec::new();
+            write_text(value, &mut out);
+            let back = parse::<f64>(std::str::from_utf8(&out).unwrap()).unwrap();
+            proptest::prop_assert!(back == value || back.is_nan() && value.is_nan());
+            out.clear();
+            let small = f32::from_bits(bits as u32);
+            write_text(small, &mut out);
+            let back = parse::<f32>(std::str::from_utf8(&out).unwrap()).unwrap();
+            proptest::prop_assert!(back == small || back.is_nan() && small.is_nan());
+        }
+    }
 }

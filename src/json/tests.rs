@@ -340,6 +340,8 @@ fn repeated_query_parameters_make_an_array() {
     assert_eq!(list(&Type::INT4_ARRAY, &["1", "x"]), Err("int_parsing"));
     assert_eq!(list(&Type::INT4, &["1"]), Ok("1".to_owned()));
     assert_eq!(list(&Type::INT4, &["1", "2"]), Err("too_long"));
+    assert!(Decoder::resolve(&Type::INT4_ARRAY).unwrap().is_list());
+    assert!(!Decoder::resolve(&Type::INT4).unwrap().is_list());
 }
 
 #[test]

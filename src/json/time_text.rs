@@ -204,21 +204,24 @@ fn offset(text: &[u8]) -> Option<i32> {
         [b'-', rest @ ..] => (-1, rest),
         _ => return None,
     };
-    let (hour, mut rest) = number(text, 2)?;
-    let mut parts = [0; 2];
-    for part in &mut parts {
-        if rest.is_empty() {
-            break;
+    let (hour, rest) = number(text, 2)?;
+    let (minute, second, rest) = match rest.strip_prefix(b":") {
+        None if rest.is_empty() => (0, 0, rest),
+        None => {
+            let (minute, rest) = number(rest, 2)?;
+            (minute, 0, rest)
         }
-        let colon = text.get(2) == Some(&b':');
-        let digits = if colon {
-            rest.strip_prefix(b":")?
-        } else {
-            rest
-        };
-        (*part, rest) = number(digits, 2)?;
-    }
-    let [minute, second] = parts;
+        Some(rest) => {
+            let (minute, rest) = number(rest, 2)?;
+            match rest.strip_prefix(b":") {
+                None => (minute, 0, rest),
+                Some(rest) => {
+                    let (second, rest) = number(rest, 2)?;
+                    (minute, second, rest)
+                }
+            }
+        }
+    };
     // 15 hours is Postgres' limit (MAX_TZDISP_HOUR).
     let valid = rest.is_empty() && hour <= 15 && minute <= 59 && second <= 59;
     valid.then(|| sign * (hour * 3600 + minute * 60 + second) as i32)
@@ -301,6 +304,7 @@ mod tests {
             "2026-11-21T10:00:00+02:0",
             "2026-11-21T10:00:00+02:00:",
             "2026-11-21T10:00:00+0200:00",
+            "2026-11-21T10:00:00+020000",
         ] {
             assert_eq!(through(text), Err("datetime_parsing"), "{text}");
         }

@@ -537,7 +537,7 @@ fn nested(lengths: &[usize], items: &[String]) -> String {
     let Some((&length, inner)) = lengths.split_first() else {
         return items[0].clone();
     };
-    let each = if length == 0 { 1 } else { items.len() / length };
+    let each = items.len().checked_div(length).unwrap_or(1);
     let parts: Vec<_> = items.chunks(each).map(|part| nested(inner, part)).collect();
     format!("{{{}}}", parts.join(","))
 }
