@@ -15,6 +15,8 @@
 
 #[path = "json_oracle/cluster.rs"]
 mod cluster;
+#[path = "json_oracle/scalars.rs"]
+mod scalars;
 #[path = "json_oracle/values.rs"]
 mod values;
 

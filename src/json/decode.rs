@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 use super::cursor::{self, unescape};
 use super::types::{Scalar, Shape, type_name};
 use super::{
-    DecodeFault, UnsupportedType, ValueKind, array, bytes, composite, float, interval, network,
-    numeric, range, time_text,
+    DecodeFault, UnsupportedType, ValueKind, array, bytes, composite, float, interval_text,
+    network, numeric, range, time_text,
 };
 
 /// Bytes of a `name`, without its terminating NUL (Postgres, NAMEDATALEN - 1).
@@ -152,7 +152,7 @@ fn scalar_text(scalar: Scalar, text: &str, out: &mut Vec<u8>) -> Result<(), Deco
         Scalar::TimeTz => time_text::parse_time_tz(text, out)?,
         Scalar::Timestamp => time_text::parse_timestamp(text, false, out)?,
         Scalar::TimestampTz => time_text::parse_timestamp(text, true, out)?,
-        Scalar::Interval => interval::parse(text, out)?,
+        Scalar::Interval => interval_text::parse(text, out)?,
         Scalar::Json => {
             cursor::check(text, false)?;
             out.extend_from_slice(text.as_bytes());

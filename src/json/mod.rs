@@ -19,6 +19,7 @@ mod encode;
 mod escape;
 mod float;
 mod interval;
+mod interval_text;
 mod network;
 mod numeric;
 mod range;

@@ -116,8 +116,8 @@ fn write_v4(octets: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The longest run of two or more zero groups becomes `::`. Unlike in RFC 5952, and as Postgres
-/// does it, the last 32 bits behind a run of 96 zero bits are written in dotted form.
+/// The longest run of two or more zero groups becomes `::`, and the last 32 bits are dotted where
+/// the address embeds an IPv4 one (`::1.2.3.4`, `::ffff:1.2.3.4`), as in Postgres.
 fn write_v6(octets: [u8; 16], out: &mut Vec<u8>) {
     let groups: [u16; 8] =
         std::array::from_fn(|index| u16::from_be_bytes([octets[index * 2], octets[index * 2 + 1]]));
@@ -133,10 +133,7 @@ fn write_v6(octets: [u8; 16], out: &mut Vec<u8>) {
         if index > 0 && !after_run {
             out.push(b':');
         }
-        let embedded = run_start == 0
-            && (run_len == 6
-                || (run_len == 7 && groups[7] != 1)
-                || (run_len == 5 && groups[5] == 0xFFFF));
+        let embedded = run_start == 0 && (run_len == 6 || (run_len == 5 && groups[5] == 0xFFFF));
         if index == 6 && embedded {
             return write_v4(&octets[12..], out);
         }

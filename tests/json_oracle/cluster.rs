@@ -22,7 +22,15 @@ impl Cluster {
         let binaries = find_binaries().expect(
             "no Postgres found: put initdb in PATH or install one under /usr/lib/postgresql",
         );
-        let directory = std::env::temp_dir().join(format!("pinion-oracle-{}", std::process::id()));
+        let age = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock past 1970");
+        let name = format!(
+            "pinion-oracle-{}-{}",
+            std::process::id(),
+            age.subsec_nanos()
+        );
+        let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).expect("temporary directory");
         let owner = unprivileged_user(&directory);
         if let Some((uid, gid)) = owner {
