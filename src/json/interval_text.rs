@@ -43,12 +43,18 @@ enum Unit {
     Micros(i64),
 }
 
-/// A number with an optional fraction: `-1.5` is negative, 1, 0.5.
+/// A number: `-1.5` is negative, 1, 0.5.
 #[derive(Clone, Copy)]
-struct Amount<'a> {
+struct Amount {
     negative: bool,
     whole: i64,
-    fraction: &'a str,
+    fraction: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    Iso8601,
+    Verbose,
 }
 
 impl Interval {
@@ -56,7 +62,7 @@ impl Interval {
     fn add(&mut self, amount: Amount, unit: Unit) -> Option<()> {
         let sign = if amount.negative { -1 } else { 1 };
         let whole = sign * amount.whole;
-        let fraction = amount.fraction_value()? * sign as f64;
+        let fraction = amount.fraction * sign as f64;
         match unit {
             Unit::Years(years) => {
                 let months = whole.checked_mul(years * 12)?;
@@ -70,14 +76,6 @@ impl Interval {
             Unit::Days(days) => {
                 self.add_days(whole.checked_mul(days)?)?;
                 self.add_fraction_of_days(fraction * days as f64)
-            }
-            Unit::Micros(MICROS_PER_SECOND) if !amount.fraction.is_empty() => {
-                let part = fraction_micros(amount.fraction.as_bytes())?;
-                self.add_micros(
-                    whole
-                        .checked_mul(MICROS_PER_SECOND)?
-                        .checked_add(sign * part)?,
-                )
             }
             Unit::Micros(micros) => {
                 let part = (fraction * micros as f64).round_ties_even() as i64;
@@ -115,42 +113,41 @@ impl Interval {
     }
 }
 
-impl<'a> Amount<'a> {
+impl Amount {
     /// The number in front of `text`, and what follows it.
-    fn read(text: &'a str) -> Option<(Amount<'a>, &'a str)> {
+    fn read(text: &str, notation: Notation) -> Option<(Amount, &str)> {
         let (negative, text) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),
             b'+' => (false, &text[1..]),
             _ => (false, text),
         };
-        let (whole, rest) = split_digits(text);
-        let (fraction, rest) = match rest.strip_prefix('.') {
-            Some(after) => split_digits(after),
-            None => ("", rest),
+        let (digits, after) = split_digits(text);
+        let whole: i64 = digits.parse().ok()?;
+        let (fraction, rest) = match after.strip_prefix('.') {
+            None => (0.0, after),
+            Some(after_point) => {
+                let (digits, rest) = split_digits(after_point);
+                if digits.is_empty() {
+                    return None;
+                }
+                let number = &text[..text.len() - rest.len()];
+                // Postgres takes the fraction off the whole number in ISO 8601, which is less
+                // exact (10.6 months are 10 months, 17 days and 24 hours), and alone otherwise.
+                let fraction = match notation {
+                    Notation::Iso8601 => number.parse::<f64>().ok()? - whole as f64,
+                    Notation::Verbose => after[..=digits.len()].parse().ok()?,
+                };
+                (fraction, rest)
+            }
         };
-        if whole.is_empty() || (fraction.is_empty() && text[whole.len()..].starts_with('.')) {
-            return None;
-        }
         Some((
             Amount {
                 negative,
-                whole: whole.parse().ok()?,
+                whole,
                 fraction,
             },
             rest,
         ))
-    }
-
-    fn fraction_value(&self) -> Option<f64> {
-        if self.fraction.is_empty() {
-            return Some(0.0);
-        }
-        // f64 reads "0." and any number of digits; 30 are more than it can tell apart.
-        let mut text = [b'0'; 32];
-        text[1] = b'.';
-        let len = self.fraction.len().min(30);
-        text[2..2 + len].copy_from_slice(&self.fraction.as_bytes()[..len]);
-        std::str::from_utf8(&text[..2 + len]).ok()?.parse().ok()
     }
 }
 
@@ -177,7 +174,7 @@ fn iso_8601(text: &str) -> Option<Interval> {
         if rest.starts_with('+') {
             return None;
         }
-        let (amount, after) = Amount::read(rest)?;
+        let (amount, after) = Amount::read(rest, Notation::Iso8601)?;
         let designator = after.chars().next()?;
         order = &order[order.find(designator)? + 1..];
         rest = &after[designator.len_utf8()..];
@@ -216,7 +213,7 @@ fn verbose(text: &str) -> Option<Interval> {
             interval.add_micros(clock(word)?)?;
             continue;
         }
-        let (amount, attached) = Amount::read(word)?;
+        let (amount, attached) = Amount::read(word, Notation::Verbose)?;
         let name = if attached.is_empty() {
             words.next()?
         } else {
