@@ -1,0 +1,426 @@
+//! What the tests at the boundary share: a private Postgres, the real `pinion` binary on a free
+//! port, and a client that sends and reads raw bytes. Everything started is stopped on drop, also
+//! when a test fails.
+
+#![allow(dead_code)] // each test binary uses its own part of it
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use pinion::demo::postgres::{Cluster, Options, find_binaries};
+
+/// How long anything in a test may take before it counts as stuck.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+// ---- Directories ----
+
+/// A directory of its own under the system's temporary one, removed on drop. Open to every user,
+/// as Postgres runs as another one when root runs the tests.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> TempDir {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pinion-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary directory");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, open).expect("its permissions");
+        TempDir(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file and tells its path.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a file in the temporary directory");
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+// ---- Postgres ----
+
+/// A private Postgres, stopped and removed on drop.
+pub struct Postgres {
+    cluster: Cluster,
+    psql: PathBuf,
+    directory: TempDir,
+}
+
+impl Postgres {
+    /// A new cluster whose database `shop` was loaded from `schema`.
+    pub fn start(schema: &str) -> Postgres {
+        let installation = find_binaries(None).expect("the tests need a Postgres installation");
+        let directory = TempDir::new();
+        let psql = installation.psql.clone();
+        let options = Options {
+            installation,
+            data_dir: directory.path().join("postgres"),
+            fresh: false,
+        };
+        let cluster = Cluster::start(&options).expect("a cluster");
+        cluster.ensure_loaded(schema).expect("the schema");
+        Postgres {
+            cluster,
+            psql,
+            directory,
+        }
+    }
+
+    /// The shop's cluster, shared by the tests of one binary that run at the same time.
+    pub fn shop() -> Arc<Postgres> {
+        static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+        // A test that failed while it held the lock leaves nothing half done.
+        let mut shared = SHARED
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(postgres) = shared.upgrade() {
+            return postgres;
+        }
+        let postgres = Arc::new(Postgres::start(pinion::demo::SCHEMA));
+        *shared = Arc::downgrade(&postgres);
+        postgres
+    }
+
+    pub fn url(&self) -> String {
+        self.cluster.url()
+    }
+
+    pub fn server_pid(&self) -> u32 {
+        self.cluster.server_pid().expect("the server runs")
+    }
+
+    /// Runs SQL through psql and gives what it prints, unaligned and without headers.
+    pub fn sql(&self, sql: &str) -> String {
+        let output = Command::new(&self.psql)
+            .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url()])
+            .output()
+            .expect("psql");
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
+    }
+
+    pub fn stop(&mut self) {
+        self.cluster.stop().expect("a stop");
+    }
+}
+
+// ---- The server ----
+
+/// The real `pinion`, serving on a free port of 127.0.0.1; ended on drop.
+pub struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<String>,
+    pub address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Server {
+    /// `pinion serve` of the shop's routes, on core 0 unless `flags` say otherwise.
+    pub fn shop(postgres: &Postgres, flags: &[&str]) -> Server {
+        Server::start(pinion::demo::ROUTES, &postgres.url(), flags)
+    }
+
+    /// `pinion serve` of a routes file.
+    pub fn start(routes: &str, url: &str, flags: &[&str]) -> Server {
+        let directory = TempDir::new();
+        let file = directory.file("routes.toml", routes);
+        let mut command = pinion(&["serve", "--routes"]);
+        command.arg(file).args(["--database-url", url]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        if !flags.contains(&"--cores") {
+            command.args(["--cores", "0"]);
+        }
+        let mut child = command.args(flags).spawn().expect("pinion");
+        let lines = read_lines(child.stderr.take().expect("it is piped"));
+        let mut server = Server {
+            child,
+            lines,
+            log: Vec::new(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            directory,
+        };
+        let line = server.wait_for_line("listening on http://");
+        let address = line.split("http://").nth(1).expect("an address");
+        let address = address.split_whitespace().next().expect("an address");
+        server.address = address.parse().expect("an address");
+        server
+    }
+
+    /// Waits until every route can be answered.
+    pub fn ready(self) -> Server {
+        let start = Instant::now();
+        while self.get("/ready").status != 200 {
+            assert!(start.elapsed() < PATIENCE, "the server does not get ready");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self
+    }
+
+    /// Waits for a line of the log that contains `part`.
+    pub fn wait_for_line(&mut self, part: &str) -> String {
+        if let Some(line) = self.log.iter().find(|line| line.contains(part)) {
+            return line.clone();
+        }
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no line with {part:?} in the log:\n{}", self.log.join("\n"));
+            };
+            self.log.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// The log so far.
+    pub fn log(&mut self) -> &[String] {
+        self.log.extend(self.lines.try_iter());
+        &self.log
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// One GET on a connection of its own.
+    pub fn get(&self, target: &str) -> Response {
+        self.client().request("GET", target, None)
+    }
+
+    /// One request with a JSON body on a connection of its own.
+    pub fn send(&self, method: &str, target: &str, body: &str) -> Response {
+        self.client().request(method, target, Some(body))
+    }
+
+    /// Sends a signal to the server, by its id.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits for the end.
+    pub fn exit(mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            self.log.extend(self.lines.try_iter());
+            eprintln!("the server's log:\n{}", self.log.join("\n"));
+        }
+    }
+}
+
+/// The binary with arguments, its output piped and none of the caller's settings.
+pub fn pinion(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pinion"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("PINION_") || name.starts_with("PG") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn read_lines(stderr: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+// ---- The client ----
+
+/// A connection that sends and reads raw bytes.
+pub struct Client {
+    pub stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// One response as it came.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case.
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_nodelay(true).expect("no delay");
+        Client {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("a write");
+    }
+
+    /// One request over this connection, and its response.
+    pub fn request(&mut self, method: &str, target: &str, body: Option<&str>) -> Response {
+        let mut text = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");
+        if let Some(body) = body {
+            let length = body.len();
+            text += &format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+        }
+        text += "\r\n";
+        text += body.unwrap_or("");
+        self.send(text);
+        match method {
+            "HEAD" => self.response_to_head(),
+            _ => self.response(),
+        }
+    }
+
+    /// The next response; the server has to send one.
+    pub fn response(&mut self) -> Response {
+        self.try_response(false).expect("a response")
+    }
+
+    /// The next response, which has no body whatever its length says.
+    pub fn response_to_head(&mut self) -> Response {
+        self.try_response(true).expect("a response")
+    }
+
+    /// The next response, or `None` when the server closes first.
+    pub fn try_response(&mut self, head_only: bool) -> Option<Response> {
+        let head_length = loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
+                break end + 4;
+            }
+            if !self.fill() {
+                assert!(
+                    self.buffer.is_empty(),
+                    "a response was cut: {:?}",
+                    self.buffer
+                );
+                return None;
+            }
+        };
+        let head: Vec<u8> = self.buffer.drain(..head_length).collect();
+        let head = String::from_utf8(head).expect("a head in ASCII");
+        let mut lines = head.trim_end().split("\r\n");
+        let status_line = lines.next().expect("a status line");
+        assert!(status_line.starts_with("HTTP/1.1 "), "{status_line}");
+        let status: u16 = status_line[9..12].parse().expect("a status");
+        let fields: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").expect("a field"))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let length = fields.iter().find(|(name, _)| name == "content-length");
+        let length = length.map_or(0, |(_, value)| value.parse().expect("a length"));
+        let length = if head_only { 0 } else { length };
+        while self.buffer.len() < length {
+            assert!(self.fill(), "a body was cut");
+        }
+        let body = self.buffer.drain(..length).collect();
+        Some(Response {
+            status,
+            fields,
+            body,
+        })
+    }
+
+    /// Reads until the server closes; what came that is no response read before.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Whether the server closes without sending more.
+    pub fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && !self.fill()
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut part = [0; 16 * 1024];
+        match self.stream.read(&mut part) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.buffer.extend_from_slice(&part[..count]);
+                true
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("reading: {error}"),
+        }
+    }
+}
+
+impl Response {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self.fields.iter().filter(|(known, _)| known == name);
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} was sent twice");
+        value
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body in UTF-8")
+    }
+
+    pub fn json(&self) -> sonic_rs::Value {
+        sonic_rs::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}
