@@ -36,6 +36,9 @@ pub use shard::ring_options;
 /// How much longer than the drain timeout the cores get to come home before they are given up.
 const HOMECOMING: Duration = Duration::from_secs(1);
 
+/// How often the heartbeat of each core is looked at.
+const PULSE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Why the server did not start, or ended by itself.
 #[derive(Debug)]
 pub struct Error(String);
@@ -68,8 +71,37 @@ pub fn serve(config: Config, api: Arc<Api>, target: Arc<Target>) -> Result<(), E
     cores.supervise(&news)
 }
 
+/// What the control thread knows of a core's heartbeat. An idle core has a hundred passes a second.
+#[derive(Clone, Copy, Default)]
+struct Pulse {
+    last: Option<u64>,
+    stuck: bool,
+}
+
+/// What a look at a core's heartbeat tells that is new.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    None,
+    Stuck,
+    Back,
+}
+
+impl Pulse {
+    /// Looks at the counter, once an interval; `None` before the core's first pass.
+    fn take(&mut self, now: Option<u64>) -> Change {
+        let still = now.is_some() && now == self.last;
+        self.last = now;
+        match (still, std::mem::replace(&mut self.stuck, still)) {
+            (true, false) => Change::Stuck,
+            (false, true) => Change::Back,
+            _ => Change::None,
+        }
+    }
+}
+
 /// The running cores.
 struct Cores {
+    cpus: Vec<usize>,
     controls: Vec<Control>,
     drain_timeout: Duration,
 }
@@ -111,19 +143,35 @@ impl Cores {
             controls.push(control);
         }
         Ok(Cores {
+            cpus: config.cores.clone(),
             controls,
             drain_timeout: config.timeouts.drain,
         })
     }
 
+    /// Tells of cores that stand still, and of their return.
+    fn feel(&self, pulses: &mut [Pulse]) {
+        for ((control, pulse), cpu) in self.controls.iter().zip(pulses).zip(&self.cpus) {
+            match pulse.take(control.heartbeat()) {
+                Change::Stuck => tracing::error!(cpu, "a core is stuck: no pass in a second"),
+                Change::Back => tracing::warn!(cpu, "the core that was stuck goes on"),
+                Change::None => {}
+            }
+        }
+    }
+
     /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
     fn supervise(self, news: &Receiver<News>) -> Result<(), Error> {
-        match news.recv() {
-            Ok(News::Ended(cpu, outcome)) => {
-                let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
-                return Err(Error(format!("core {cpu} is gone: {reason}")));
+        let mut pulses = vec![Pulse::default(); self.controls.len()];
+        loop {
+            match news.recv_timeout(PULSE_INTERVAL) {
+                Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(News::Ended(cpu, outcome)) => {
+                    let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
+                    return Err(Error(format!("core {cpu} is gone: {reason}")));
+                }
+                Err(RecvTimeoutError::Timeout) => self.feel(&mut pulses),
             }
-            Ok(News::Signal) | Err(_) => {}
         }
         tracing::info!("stopping: finishing what is in flight (again to stop at once)");
         self.controls.iter().for_each(Control::drain);
@@ -171,5 +219,28 @@ fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
 impl From<listener::Error> for Error {
     fn from(error: listener::Error) -> Error {
         Error(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod pulse_tests {
+    use super::{Change, Pulse};
+
+    #[test]
+    fn a_core_that_stands_still_is_told_once_and_so_is_its_return() {
+        let mut pulse = Pulse::default();
+        let seen = [
+            None,
+            None,
+            Some(5),
+            Some(9),
+            Some(9),
+            Some(9),
+            Some(10),
+            Some(11),
+        ];
+        let changes = seen.map(|now| pulse.take(now));
+        use Change::{Back, None as Same, Stuck};
+        assert_eq!(changes, [Same, Same, Same, Same, Stuck, Same, Back, Same]);
     }
 }

@@ -6,8 +6,8 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Control {
     drain: Arc<AtomicBool>,
     waker: EventWaker,
+    /// Passes of the core's ring, once it runs.
+    heartbeat: Arc<OnceLock<Arc<AtomicU64>>>,
 }
 
 /// What a core is given at its start; everything in it is its own or never changes.
@@ -51,7 +53,14 @@ impl Control {
         Ok(Control {
             drain: Arc::default(),
             waker: EventWaker::new()?,
+            heartbeat: Arc::default(),
         })
+    }
+
+    /// Passes of the core so far; one that stands still for long is stuck.
+    pub fn heartbeat(&self) -> Option<u64> {
+        let counter = self.heartbeat.get()?;
+        Some(counter.load(Ordering::Relaxed))
     }
 
     /// Starts the drain.
@@ -85,6 +94,8 @@ impl Shard {
             draining: Cell::new(false),
         });
         let event = Event::listen(&ring, &control.waker);
+        // Set once: a core starts once.
+        let _ = control.heartbeat.set(ring.heartbeat());
         let listeners: Vec<_> = listeners
             .into_iter()
             .map(|listener| Rc::new(Listener::adopt(&ring, listener)))
