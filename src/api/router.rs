@@ -136,19 +136,12 @@ fn check_text(segment: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Which route answers a method and a path.
+/// Which route answers a method and a path. Each method has its own paths, so that `GET /users/me`
+/// takes nothing from `DELETE /users/{id}`.
 #[derive(Debug, Clone, Default)]
 pub struct Router {
-    paths: matchit::Router<usize>,
-    endpoints: Vec<Endpoint>,
-}
-
-/// One path and its routes by method.
-#[derive(Debug, Clone)]
-struct Endpoint {
-    shape: String,
-    routes: [Option<usize>; Method::ALL.len()],
-    allow: String,
+    methods: [matchit::Router<usize>; Method::ALL.len()],
+    added: Vec<(Method, String, usize)>,
 }
 
 /// Why a route can't be added.
@@ -162,7 +155,7 @@ pub enum RouterFault {
 
 /// What was found for a path.
 #[derive(Debug)]
-pub enum Found<'r, 'p> {
+pub enum Found<'p> {
     /// The route's index, and what stands in the path for the parameters.
     Route {
         /// Index of the route, as it was added.
@@ -173,7 +166,7 @@ pub enum Found<'r, 'p> {
     /// The path is known, but not with this method: 405.
     MethodNotAllowed {
         /// The `Allow` field (RFC 9110 §10.2.1), such as `GET, HEAD, POST, OPTIONS`.
-        allow: &'r str,
+        allow: String,
     },
     /// No such path: 404.
     NotFound,
@@ -187,67 +180,52 @@ impl Router {
         template: &Template,
         index: usize,
     ) -> Result<(), RouterFault> {
-        let known = self
-            .endpoints
-            .iter()
-            .position(|endpoint| endpoint.shape == template.shape);
-        let endpoint = match known {
-            Some(endpoint) => endpoint,
-            None => {
-                let endpoint = self.endpoints.len();
-                self.paths
-                    .insert(template.shape.clone(), endpoint)
-                    .map_err(|fault| RouterFault::Path(fault.to_string()))?;
-                self.endpoints.push(Endpoint {
-                    shape: template.shape.clone(),
-                    routes: [None; Method::ALL.len()],
-                    allow: String::new(),
-                });
-                endpoint
-            }
+        let same = |(other, shape, _): &&(Method, String, usize)| {
+            *other == method && *shape == template.shape
         };
-        self.endpoints[endpoint].add(method, index)
+        if let Some((_, _, other)) = self.added.iter().find(same) {
+            return Err(RouterFault::Duplicate(*other));
+        }
+        self.methods[method as usize]
+            .insert(template.shape.clone(), index)
+            .map_err(|fault| RouterFault::Path(fault.to_string()))?;
+        self.added.push((method, template.shape.clone(), index));
+        Ok(())
     }
 
     /// Finds the route for a raw path (before percent-decoding, without its query). HEAD is asked for as
     /// `Get`; a method that no route can have is `None`.
-    pub fn find<'p>(&self, method: Option<Method>, path: &'p str) -> Found<'_, 'p> {
-        let Ok(matched) = self.paths.at(path) else {
-            return Found::NotFound;
-        };
-        let endpoint = &self.endpoints[*matched.value];
-        match method.and_then(|method| endpoint.routes[method as usize]) {
-            Some(index) => Found::Route {
-                index,
+    pub fn find<'p>(&self, method: Option<Method>, path: &'p str) -> Found<'p> {
+        let routes = method.map(|method| &self.methods[method as usize]);
+        if let Some(matched) = routes.and_then(|routes| routes.at(path).ok()) {
+            return Found::Route {
+                index: *matched.value,
                 captures: Captures::new(&matched.params),
-            },
-            None => Found::MethodNotAllowed {
-                allow: &endpoint.allow,
-            },
+            };
+        }
+        match self.allow(path) {
+            Some(allow) => Found::MethodNotAllowed { allow },
+            None => Found::NotFound,
         }
     }
-}
 
-impl Endpoint {
-    fn add(&mut self, method: Method, index: usize) -> Result<(), RouterFault> {
-        let slot = &mut self.routes[method as usize];
-        if let Some(other) = *slot {
-            return Err(RouterFault::Duplicate(other));
-        }
-        *slot = Some(index);
-        self.allow.clear();
-        for method in Method::ALL
-            .into_iter()
-            .filter(|method| self.routes[*method as usize].is_some())
-        {
-            self.allow.push_str(method.as_str());
-            self.allow.push_str(", ");
-            if method == Method::Get {
-                self.allow.push_str("HEAD, ");
+    /// The `Allow` field of a path, if any method knows it.
+    fn allow(&self, path: &str) -> Option<String> {
+        let mut allow = String::new();
+        for method in Method::ALL {
+            if self.methods[method as usize].at(path).is_ok() {
+                allow.push_str(method.as_str());
+                allow.push_str(", ");
+                if method == Method::Get {
+                    allow.push_str("HEAD, ");
+                }
             }
         }
-        self.allow.push_str("OPTIONS");
-        Ok(())
+        if allow.is_empty() {
+            return None;
+        }
+        allow.push_str("OPTIONS");
+        Some(allow)
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Core {
     in_flight_max: usize,
     draining: Cell<bool>,
     date: RefCell<Date>,
+    /// The routes file declares no path of its own in their place.
+    health_built_in: bool,
+    ready_built_in: bool,
 }
 
 /// The date is looked up once a second, by the clock of the pass.
@@ -32,13 +35,16 @@ struct Date {
     until: Option<Instant>,
 }
 
+/// What the built-in paths answer to.
+const BUILT_IN_ALLOW: &str = "GET, HEAD, OPTIONS";
+
 /// Where a request goes.
 enum Destination<'a> {
     Route(usize, api::Captures<'a>),
     Health,
     Ready,
-    Options(&'a str),
-    NotAllowed(&'a str),
+    Options(String),
+    NotAllowed(String),
     Nowhere,
 }
 
@@ -50,8 +56,11 @@ impl Core {
         database: Rc<Database>,
         in_flight_max: usize,
     ) -> Core {
+        let free = |path| matches!(api.router.find(None, path), Found::NotFound);
         Core {
             ring: ring.clone(),
+            health_built_in: free("/health"),
+            ready_built_in: free("/ready"),
             api,
             database,
             in_flight: Rc::default(),
@@ -69,7 +78,7 @@ impl Core {
         self.draining.set(true);
     }
 
-    fn destination<'a>(&'a self, method: Method, path: &'a str) -> Destination<'a> {
+    fn destination<'a>(&self, method: Method, path: &'a str) -> Destination<'a> {
         let declared = match method {
             Method::Get | Method::Head => Some(api::Method::Get),
             Method::Post => Some(api::Method::Post),
@@ -78,20 +87,23 @@ impl Core {
             Method::Delete => Some(api::Method::Delete),
             Method::Options => None,
         };
-        const BUILT_IN: &str = "GET, HEAD, OPTIONS";
-        let get = declared == Some(api::Method::Get);
+        let built_in = match path {
+            "/health" if self.health_built_in => Some(Destination::Health),
+            "/ready" if self.ready_built_in => Some(Destination::Ready),
+            _ => None,
+        };
+        match (built_in, declared) {
+            (Some(destination), Some(api::Method::Get)) => return destination,
+            (Some(_), Some(_)) => return Destination::NotAllowed(BUILT_IN_ALLOW.to_owned()),
+            (Some(_), None) => return Destination::Options(BUILT_IN_ALLOW.to_owned()),
+            (None, _) => {}
+        }
         match self.api.router.find(declared, path) {
             Found::Route { index, captures } => Destination::Route(index, captures),
             Found::MethodNotAllowed { allow } if declared.is_none() => Destination::Options(allow),
             Found::MethodNotAllowed { allow } => Destination::NotAllowed(allow),
-            Found::NotFound => match path {
-                "/health" if get => Destination::Health,
-                "/ready" if get => Destination::Ready,
-                "*" if declared.is_none() => Destination::Options(BUILT_IN),
-                "/health" | "/ready" if declared.is_none() => Destination::Options(BUILT_IN),
-                "/health" | "/ready" => Destination::NotAllowed(BUILT_IN),
-                _ => Destination::Nowhere,
-            },
+            Found::NotFound if path == "*" => Destination::Options(BUILT_IN_ALLOW.to_owned()),
+            Found::NotFound => Destination::Nowhere,
         }
     }
 
@@ -103,12 +115,12 @@ impl Core {
             Destination::Ready => Some(self.ready()),
             Destination::Options(allow) => {
                 let mut reply = Reply::empty();
-                reply.field("allow", *allow);
+                reply.field("allow", allow.as_bytes());
                 Some(reply)
             }
             Destination::NotAllowed(allow) => {
                 let mut reply = Reply::error(405, "Method not allowed", &id.text(), None);
-                reply.field("allow", *allow);
+                reply.field("allow", allow.as_bytes());
                 Some(reply)
             }
             Destination::Nowhere => Some(Reply::error(404, "Not found", &id.text(), None)),
