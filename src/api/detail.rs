@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::json::write_string;
 use crate::limits;
 
 /// One fault of a value. It never holds the value.
@@ -39,23 +40,6 @@ impl Detail {
         }
         out.push(b']');
     }
-}
-
-/// A JSON string (RFC 8259 §7).
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
 }
 
 /// Details of one request, as many as are worth listing.
@@ -113,7 +97,7 @@ mod tests {
         Detail::write_all(&details.list, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"[{"loc":["query","limit"],"msg":"Field required","type":"missing"},{"loc":["body"],"msg":"a \"b\" \\ \u000a é","type":"dict_type"}]"#
+            r#"[{"loc":["query","limit"],"msg":"Field required","type":"missing"},{"loc":["body"],"msg":"a \"b\" \\ \n é","type":"dict_type"}]"#
         );
         let mut out = Vec::new();
         Detail::write_all(&[], &mut out);

@@ -20,41 +20,6 @@ pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
         .expect("a time between the years 1970 and 9999 has an IMF-fixdate, all of one length")
 }
 
-/// The Date field of the current second, made once a second.
-#[derive(Debug, Clone)]
-pub struct DateCache {
-    second: u64,
-    bytes: [u8; DATE_BYTES],
-}
-
-impl Default for DateCache {
-    fn default() -> DateCache {
-        DateCache::new()
-    }
-}
-
-impl DateCache {
-    /// A cache that holds the first second of 1970.
-    pub fn new() -> DateCache {
-        DateCache {
-            second: 0,
-            bytes: imf_fixdate(0),
-        }
-    }
-
-    /// The date at that second.
-    #[inline]
-    pub fn at(&mut self, unix_seconds: u64) -> &[u8; DATE_BYTES] {
-        if unix_seconds != self.second {
-            *self = DateCache {
-                second: unix_seconds,
-                bytes: imf_fixdate(unix_seconds),
-            };
-        }
-        &self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,14 +50,6 @@ mod tests {
         for seconds in [253_402_300_799, 253_402_300_800, i64::MAX as u64, u64::MAX] {
             let date = imf_fixdate(seconds);
             assert!(date.ends_with(b" GMT") && date[12..16] == *b"9999");
-        }
-    }
-
-    #[test]
-    fn cache_follows_the_clock_both_ways() {
-        let mut cache = DateCache::new();
-        for seconds in [0, 1, 1, 2, 1_709_164_800, 5] {
-            assert_eq!(*cache.at(seconds), imf_fixdate(seconds));
         }
     }
 }

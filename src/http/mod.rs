@@ -21,7 +21,7 @@ mod syntax;
 mod target;
 
 pub use body::{BodyDecoder, Framing, Progress};
-pub use date::{DATE_BYTES, DateCache, imf_fixdate};
+pub use date::{DATE_BYTES, imf_fixdate};
 pub use decode::{DecodeFault, QueryPairs, decode_query_part, decode_segment, normalize_path};
 pub use fault::Fault;
 pub use head::{Head, HeadLimits, Parsed};

@@ -2,6 +2,7 @@
 
 use super::date::DATE_BYTES;
 use super::syntax::{field_value_end, is_field_value, token_end};
+use crate::json::write_string;
 
 /// What a response says about the connection (RFC 9112 §9.3, §9.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Persistence {
 /// What a response needs to know of its connection and request.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
-    /// The current second as IMF-fixdate, from [`DateCache`](super::DateCache).
+    /// The current second as IMF-fixdate, from [`imf_fixdate`](super::imf_fixdate).
     pub date: &'a [u8; DATE_BYTES],
     /// From [`Head::persistence`](super::Head::persistence), or `Close` after a fault.
     pub persistence: Persistence,
@@ -107,11 +108,11 @@ impl ErrorBody<'_> {
     /// Appends `{"error": …, "code": …, "request_id": …}`, with `"details"` where there are any.
     pub fn append(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"error\":");
-        append_json_string(self.error, out);
+        write_string(self.error, out);
         out.extend_from_slice(b",\"code\":");
         append_number(self.code, out);
         out.extend_from_slice(b",\"request_id\":");
-        append_json_string(self.request_id, out);
+        write_string(self.request_id, out);
         if let Some(details) = self.details {
             out.extend_from_slice(b",\"details\":");
             out.extend_from_slice(details);
@@ -164,10 +165,6 @@ fn append_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
 
 fn append_number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-fn append_json_string(text: &str, out: &mut Vec<u8>) {
-    sonic_rs::to_writer(&mut *out, text).expect("a str is JSON, and a Vec takes all of it");
 }
 
 fn append_status_line(status: u16, out: &mut Vec<u8>) {

@@ -7,7 +7,7 @@ use sonic_rs::format::{CompactFormatter, Formatter};
 const PIECE_BYTES: usize = 4096;
 
 /// Appends `text` as a JSON string with its quotes.
-pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
     if text.len() <= PIECE_BYTES {
         return write_piece(text, true, out);
     }

@@ -34,6 +34,7 @@ mod tests;
 pub use columns::Columns;
 pub use decode::Decoder;
 pub use encode::Encoder;
+pub use escape::write_string;
 pub use types::{DecodeFault, EncodeFault, UnsupportedType, ValueKind};
 
 use std::error::Error;
