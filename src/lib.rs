@@ -5,6 +5,17 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+#![warn(
+    clippy::cloned_instead_of_copied,
+    clippy::manual_let_else,
+    clippy::needless_pass_by_value,
+    clippy::redundant_closure_for_method_calls,
+    clippy::semicolon_if_nothing_returned,
+    clippy::undocumented_unsafe_blocks,
+    clippy::uninlined_format_args,
+    clippy::unused_self,
+    clippy::unwrap_used
+)]
 
 pub mod cli;
 pub mod config;

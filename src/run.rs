@@ -111,7 +111,7 @@ fn serve(config: Config, api: Api, target: Target) -> Result<(), Fault> {
         Err(error) => return Err(error.into()),
     }
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
-    server::serve(config, api, target)?;
+    server::serve(config, &api, &target)?;
     Ok(())
 }
 

@@ -129,9 +129,9 @@ fn read_lanes(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Vec<Lane> {
             queue: number("queue", 0, limits::LANE_QUEUE_MAX),
         };
         if name == "default" {
-            lanes[0] = lane
+            lanes[0] = lane;
         } else {
-            lanes.push(lane)
+            lanes.push(lane);
         }
     }
     lanes

@@ -93,7 +93,7 @@ impl<'t> Section<'t> {
                 value: text.as_ref(),
                 span: value.span(),
             }),
-            other => self.wrong_type(faults, key, value, "a string", other),
+            other => wrong_type(faults, key, value, "a string", other),
         }
     }
 
@@ -117,7 +117,7 @@ impl<'t> Section<'t> {
                 value: *boolean,
                 span: value.span(),
             }),
-            other => self.wrong_type(faults, key, value, "true or false", other),
+            other => wrong_type(faults, key, value, "true or false", other),
         }
     }
 
@@ -130,7 +130,7 @@ impl<'t> Section<'t> {
     ) -> Option<Place<i64>> {
         let value = self.value(key)?;
         let DeValue::Integer(integer) = value.get_ref() else {
-            return self.wrong_type(faults, key, value, "a whole number", value.get_ref());
+            return wrong_type(faults, key, value, "a whole number", value.get_ref());
         };
         match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) if range.contains(&number) => Some(Place {
@@ -143,21 +143,6 @@ impl<'t> Section<'t> {
                 None
             }
         }
-    }
-
-    fn wrong_type<T>(
-        &self,
-        faults: &mut Faults<'_>,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        wanted: &str,
-        found: &DeValue<'_>,
-    ) -> Option<T> {
-        faults.add(
-            value.span(),
-            format!("\"{key}\" must be {wanted}, not {}", described(found)),
-        );
-        None
     }
 }
 
@@ -225,4 +210,19 @@ pub(super) fn is_identifier(text: &str) -> bool {
         .next()
         .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Adds the fault of a value that is not of the wanted type.
+fn wrong_type<T>(
+    faults: &mut Faults<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    wanted: &str,
+    found: &DeValue<'_>,
+) -> Option<T> {
+    faults.add(
+        value.span(),
+        format!("\"{key}\" must be {wanted}, not {}", described(found)),
+    );
+    None
 }

@@ -60,7 +60,7 @@ impl ChunkLine {
             (State::LineFeed, _) => return Err(Fault::BareCarriageReturn),
             (_, b'\n') => return Err(Fault::BareLineFeed),
             (State::SizeStart | State::Size, _) if octet.is_ascii_hexdigit() => {
-                self.digit(octet)?
+                self.digit(octet)?;
             }
             (State::SizeStart, _) => return Err(Fault::InvalidChunkSize),
             _ => self.state = self.state.after(octet)?,

@@ -64,7 +64,7 @@ pub(super) fn decode_json(
         out.extend_from_slice(&member.oid.to_be_bytes());
         match value {
             Some(value) => {
-                decode::prefixed(out, |out| decode::shape_json(&member.shape, value, out))?
+                decode::prefixed(out, |out| decode::shape_json(&member.shape, value, out))?;
             }
             None => out.extend_from_slice(&(-1i32).to_be_bytes()),
         }

@@ -224,7 +224,9 @@ impl Database {
     fn classify(&self, route: usize, error: &tokio_postgres::Error) -> Attempt {
         let Some(refusal) = error.as_db_error() else {
             return match error.is_closed()
-                || error.source().is_some_and(|e| e.is::<std::io::Error>())
+                || error
+                    .source()
+                    .is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
             {
                 true => Attempt::Lost,
                 false => {

@@ -54,6 +54,7 @@ impl std::error::Error for Unsupported {}
 
 /// Makes a ring and drops it again, so that start-up can say what is missing before a core starts.
 pub fn probe(options: &Options) -> Result<(), Unsupported> {
+    let read = |path| std::fs::read_to_string(path).ok();
     match build(options) {
         Ok((io, buffers)) => {
             drop(io);
@@ -62,8 +63,8 @@ pub fn probe(options: &Options) -> Result<(), Unsupported> {
         }
         Err(error) => Err(explain(
             &error,
-            std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok(),
-            std::fs::read_to_string("/proc/sys/kernel/osrelease").ok(),
+            read("/proc/sys/kernel/io_uring_disabled").as_deref(),
+            read("/proc/sys/kernel/osrelease").as_deref(),
         )),
     }
 }
@@ -86,9 +87,9 @@ pub(super) fn build(options: &Options) -> io::Result<(IoUring, ProvidedBuffers)>
 }
 
 /// The line for a ring that could not be made.
-fn explain(error: &io::Error, disabled: Option<String>, release: Option<String>) -> Unsupported {
-    let disabled = disabled.as_deref().map_or("0", str::trim);
-    let release = release.as_deref().map_or("unknown", str::trim);
+fn explain(error: &io::Error, disabled: Option<&str>, release: Option<&str>) -> Unsupported {
+    let disabled = disabled.map_or("0", str::trim);
+    let release = release.map_or("unknown", str::trim);
     Unsupported(match error.raw_os_error() {
         Some(libc::EPERM) if disabled != "0" => format!(
             "io_uring is disabled on this host (kernel.io_uring_disabled = {disabled}): \
@@ -125,8 +126,8 @@ mod tests {
         let line = |number, disabled: &str| {
             explain(
                 &io::Error::from_raw_os_error(number),
-                Some(format!("{disabled}\n")),
-                Some("5.15.0\n".to_owned()),
+                Some(&format!("{disabled}\n")),
+                Some("5.15.0\n"),
             )
             .to_string()
         };

@@ -59,7 +59,7 @@ enum News {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains. The calling thread is the control thread.
-pub fn serve(config: Config, api: Arc<Api>, target: Arc<Target>) -> Result<(), Error> {
+pub fn serve(config: Config, api: &Arc<Api>, target: &Arc<Target>) -> Result<(), Error> {
     ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
     let (sender, news) = channel();
     listen_to_signals(sender.clone())?;
@@ -109,8 +109,8 @@ struct Cores {
 impl Cores {
     fn start(
         config: Config,
-        api: Arc<Api>,
-        target: Arc<Target>,
+        api: &Arc<Api>,
+        target: &Arc<Target>,
         bound: &Bound,
         sender: &Sender<News>,
     ) -> Result<Cores, Error> {
