@@ -19,10 +19,10 @@ use crate::http::{DATE_BYTES, Envelope, Persistence, Request};
 use crate::limits;
 
 /// Unsent bytes past which no further request of the connection is begun.
-const UNSENT_MAX: usize = 256 * 1024;
+pub(super) const UNSENT_MAX: usize = 256 * 1024;
 
 /// Requests handled before other connections get their turn.
-const BURST_MAX: usize = 64;
+pub(super) const BURST_MAX: usize = 64;
 
 /// What a connection needs of its socket; `ring::Stream` has the real one.
 pub trait Transport {
@@ -203,10 +203,10 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                     self.last_read = persistence == Persistence::Close;
                     self.enqueue(handled, persistence, head_only);
                 }
-                Taken::Refused(reply) => {
+                Taken::Refused { reply, head_only } => {
                     self.last_read = true;
                     let reply = reply.closing();
-                    self.enqueue(Handled::Now(reply), Persistence::Close, false);
+                    self.enqueue(Handled::Now(reply), Persistence::Close, head_only);
                 }
             }
             // The next wait is a new one, with its whole time.
@@ -271,10 +271,9 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         self.transport.write(|out| reply.write(&envelope, out));
         if envelope.persistence == Persistence::Close {
             self.last_read = true;
-            // What the client still sends would otherwise reset the connection under the answer.
-            self.stage = Stage::Ending {
-                linger: reply.close || self.transport.unread() > 0,
-            };
+            // What the client still sends would otherwise reset the connection under the answer; one
+            // that has not asked for the end may be sending.
+            self.stage = Stage::Ending { linger: close };
         }
     }
 
@@ -294,12 +293,10 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         }
         if self.last_read || self.pending.len() >= limits::PIPELINED_MAX {
             self.wait_for(Wait::Answer);
-            return Poll::Pending; // an answer to come wakes this task
+            return self.poll_gone(context);
         }
         if self.handler.draining() && self.pending.is_empty() && self.reading.is_idle() {
-            self.last_read = true;
-            self.stage = Stage::Ending { linger: false };
-            return Poll::Ready(Step::Again);
+            return Poll::Ready(self.end_idle());
         }
         self.wait_for(self.awaited());
         match self.transport.poll_fill(context, self.reading.seen()) {
@@ -318,11 +315,26 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         }
     }
 
+    /// Waits for an answer to come, which wakes this task, and looks whether the client is still
+    /// there, whatever it sends.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        match self.transport.poll_fill(context, usize::MAX) {
+            Poll::Ready(Err(_)) => Poll::Ready(self.abandon()),
+            Poll::Ready(Ok(_)) => {
+                self.abandon_cancellable();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// What is being waited for when more input is.
     fn awaited(&self) -> Wait {
-        if self.reading.in_body() {
+        if self.reading.holds_back_body() {
+            Wait::Answer
+        } else if self.reading.in_body() {
             Wait::Body
-        } else if self.transport.unread() > 0 {
+        } else if !self.reading.is_idle() {
             Wait::Header
         } else if self.pending.is_empty() {
             Wait::KeepAlive
@@ -348,12 +360,21 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     }
 
     fn timed_out(&mut self) -> Step {
-        self.last_read = true;
-        let wait = self.waiting.take();
-        if matches!(wait, Some(Wait::Header | Wait::Body)) {
-            let reply = self.handler.fault(408, "Request took too long to arrive");
-            self.enqueue(Handled::Now(reply.closing()), Persistence::Close, false);
+        if self.waiting.take() == Some(Wait::KeepAlive) {
+            return self.end_idle();
         }
+        self.last_read = true;
+        let reply = self.handler.fault(408, "Request took too long to arrive");
+        let head_only = self.reading.is_of_head();
+        self.enqueue(Handled::Now(reply.closing()), Persistence::Close, head_only);
+        Step::Again
+    }
+
+    /// Closes between two requests, without a word.
+    fn end_idle(&mut self) -> Step {
+        self.transport.consume(self.transport.unread()); // at most empty lines
+        self.last_read = true;
+        self.stage = Stage::Ending { linger: false };
         Step::Again
     }
 
@@ -361,7 +382,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     fn poll_end(&mut self, context: &mut Context<'_>, linger: bool) -> Poll<Step> {
         match self.transport.poll_drain(context, 0) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) if linger => {
+            Poll::Ready(Ok(())) if linger || self.transport.unread() > 0 => {
                 self.transport.shutdown_write();
                 self.stage = Stage::Lingering { ignored: 0 };
                 Poll::Ready(Step::Again)

@@ -11,6 +11,8 @@ pub struct Reading {
     head: Head,
     /// Unread bytes that have been looked at and did not suffice.
     seen: usize,
+    /// These are empty lines, which begin no request.
+    blank: bool,
     body: Option<Body>,
 }
 
@@ -38,7 +40,12 @@ pub enum Taken {
         head_only: bool,
     },
     /// No request, or one that is not let in: answer and close.
-    Refused(Reply),
+    Refused {
+        /// The answer.
+        reply: Reply,
+        /// Answered without a body.
+        head_only: bool,
+    },
 }
 
 impl Reading {
@@ -49,12 +56,22 @@ impl Reading {
 
     /// Nothing of a request has been read.
     pub fn is_idle(&self) -> bool {
-        self.seen == 0 && self.body.is_none()
+        (self.seen == 0 || self.blank) && self.body.is_none()
     }
 
     /// The head is complete and the body is not.
     pub fn in_body(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// The client is not expected to send the body yet, as the 100 has to wait for earlier answers.
+    pub fn holds_back_body(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.continue_due)
+    }
+
+    /// The request that is being read is HEAD, as far as is known: no answer to it has a body.
+    pub fn is_of_head(&self) -> bool {
+        self.head.method() == Method::Head
     }
 
     /// Takes one request. `first_in_line`: every earlier answer has been written.
@@ -69,7 +86,10 @@ impl Reading {
             None => self.take_head(transport, handler, limits, first_in_line),
             Some(body) => self.take_body(body, transport, handler, first_in_line),
         };
-        taken.unwrap_or_else(|fault| Taken::Refused(handler.fault(fault.status(), fault.message())))
+        taken.unwrap_or_else(|fault| Taken::Refused {
+            reply: handler.fault(fault.status(), fault.message()),
+            head_only: self.is_of_head(),
+        })
     }
 
     fn take_head<T: Transport, H: Handler>(
@@ -86,7 +106,10 @@ impl Reading {
         let head = &mut self.head;
         let (taken, consumed) = transport.with_input(|input| -> Result<_, Fault> {
             match head.parse(input, &limits.head)? {
-                Parsed::Partial => return Ok((None, 0)),
+                Parsed::Partial => {
+                    self.blank = input.iter().all(|octet| b"\r\n".contains(octet));
+                    return Ok((None, 0));
+                }
                 Parsed::Complete => {}
             }
             if head.framing() == Framing::None {
@@ -102,7 +125,8 @@ impl Reading {
                 return Ok((Some(begun(head, handled)), consumed));
             }
             if let Some(reply) = handler.refuse_early(&head.request(input)) {
-                return Ok((Some(Taken::Refused(reply)), consumed));
+                let head_only = head.method() == Method::Head;
+                return Ok((Some(Taken::Refused { reply, head_only }), consumed));
             }
             self.body = Some(Body {
                 head_bytes: input[..head.len()].to_vec(),

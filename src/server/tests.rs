@@ -1,1 +1,7 @@
+//! `Connection` over a scripted peer and a scripted handler: no socket, no clock, no Postgres.
 
+mod deadlines;
+mod ending;
+mod order;
+mod script;
+mod splits;

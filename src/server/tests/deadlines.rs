@@ -1,0 +1,160 @@
+//! How long each thing may take, and what comes when it takes longer.
+
+use std::time::Duration;
+
+use super::script::{BODY, HEADER, KEEP_ALIVE, Stage, WRITE, get, post};
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+#[test]
+fn each_wait_has_its_own_time() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.deadline(), Some(KEEP_ALIVE));
+    stage.send("POST /la");
+    assert_eq!(stage.deadline(), Some(HEADER));
+    stage.send("ter/a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(stage.deadline(), Some(BODY));
+    stage.send("hi");
+    assert_eq!(stage.deadline(), None, "Postgres has its own time");
+    stage.open("a");
+    assert_eq!(stage.deadline(), Some(KEEP_ALIVE));
+    stage.wire.stuck.set(true);
+    stage.send(get("/big").repeat(3));
+    assert_eq!(stage.deadline(), Some(WRITE));
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let mut stage = Stage::new();
+    stage.pass(KEEP_ALIVE - MOMENT);
+    stage.send(get("/now"));
+    let answer = stage.read();
+    stage.pass(KEEP_ALIVE - MOMENT);
+    assert!(!stage.is_over(), "each request gives the whole time again");
+    stage.pass(MOMENT);
+    assert!(stage.is_over());
+    assert_eq!(stage.read(), answer);
+}
+
+#[test]
+fn an_empty_line_after_a_request_leaves_the_connection_idle() {
+    let mut stage = Stage::new();
+    stage.send(post("/now", "x") + "\r\n");
+    assert_eq!(stage.deadline(), Some(KEEP_ALIVE));
+    stage.pass(KEEP_ALIVE);
+    assert_eq!(stage.statuses(), [200], "nobody has asked for a 408");
+    assert!(stage.is_over());
+}
+
+#[test]
+fn a_head_by_single_bytes_runs_into_its_time() {
+    let mut stage = Stage::new();
+    let request = get("/now");
+    let step = HEADER / 10;
+    for byte in request.bytes().take(10) {
+        assert!(stage.statuses().is_empty());
+        stage.send([byte]);
+        stage.pass(step);
+    }
+    assert_eq!(stage.statuses(), [408]);
+    assert!(stage.answers()[0].closes());
+    stage.finish_sending();
+    assert!(stage.is_over());
+}
+
+#[test]
+fn a_body_by_single_bytes_runs_into_its_time() {
+    for head in [
+        "POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
+        "POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n",
+    ] {
+        let mut stage = Stage::new();
+        stage.send(head);
+        for _ in 0..9 {
+            stage.send("x");
+            stage.pass(BODY / 10);
+        }
+        assert!(stage.statuses().is_empty());
+        stage.pass(BODY / 10);
+        assert_eq!(stage.statuses(), [408]);
+        assert_eq!(stage.script.handled.get(), 0);
+    }
+}
+
+#[test]
+fn answers_to_come_are_given_before_a_408() {
+    let mut stage = Stage::new();
+    stage.send(get("/later/a") + "GET /n");
+    assert_eq!(stage.deadline(), Some(HEADER));
+    stage.pass(HEADER);
+    assert_eq!(stage.read(), "");
+    stage.open("a");
+    assert_eq!(stage.statuses(), [200, 408]);
+}
+
+#[test]
+fn a_body_that_waits_for_its_100_is_not_late() {
+    let mut stage = Stage::new();
+    let head = "POST /now HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    stage.send(get("/later/a") + head);
+    stage.pass(2 * BODY);
+    stage.open("a");
+    assert_eq!(stage.statuses(), [200, 100]);
+    assert_eq!(stage.deadline(), Some(BODY), "its time begins with the 100");
+    stage.send("hi");
+    assert_eq!(stage.statuses(), [200, 100, 200]);
+}
+
+#[test]
+fn an_answer_may_take_its_time() {
+    let mut stage = Stage::new();
+    stage.send(get("/later/a"));
+    stage.pass(100 * KEEP_ALIVE);
+    stage.open("a");
+    assert_eq!(stage.statuses(), [200]);
+    assert!(!stage.is_over());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    // With a long pipeline, and with one last answer.
+    let close = "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned();
+    for requests in [get("/big").repeat(10), close] {
+        let mut stage = Stage::new();
+        stage.wire.stuck.set(true);
+        stage.send(requests);
+        stage.pass(WRITE - MOMENT);
+        assert!(!stage.is_over());
+        stage.pass(MOMENT);
+        assert!(stage.is_over());
+        assert_eq!(stage.read(), "");
+    }
+}
+
+#[test]
+fn one_that_does_not_read_one_answer_is_cut_off_after_being_idle() {
+    let mut stage = Stage::new();
+    stage.wire.stuck.set(true);
+    stage.send(get("/big"));
+    stage.pass(KEEP_ALIVE);
+    stage.pass(WRITE - MOMENT);
+    assert!(!stage.is_over());
+    stage.pass(MOMENT);
+    assert!(stage.is_over());
+}
+
+#[test]
+fn what_is_in_flight_for_a_client_that_is_cut_off_is_finished() {
+    let mut stage = Stage::new();
+    stage.wire.stuck.set(true);
+    stage.send(get("/big").repeat(2) + &get("/later/a") + &get("/big"));
+    // The third answer is held up by the second last: only two are unsent, so it waits for more.
+    stage.send(get("/later/b"));
+    stage.open("a");
+    stage.pass(WRITE);
+    assert!(!stage.is_over());
+    assert_eq!(*stage.script.abandoned.borrow(), ["b"]);
+    stage.open("b");
+    assert!(stage.is_over());
+    assert_eq!(*stage.script.finished.borrow(), ["a", "b"]);
+}
