@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -47,35 +47,48 @@ pub struct Bound {
     pub addresses: Vec<Address>,
     /// By address, then by core.
     sockets: Vec<Vec<Socket>>,
-    /// Files of unix sockets, removed at the end.
-    paths: Vec<PathBuf>,
+    /// Unix sockets, whose files are removed at the end.
+    files: Vec<SocketFile>,
+}
+
+/// The file of a unix socket, told apart from one that another server has put in its place since.
+struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
 }
 
 impl Bound {
-    /// The sockets of one core.
-    pub fn of_core(&self, core: usize) -> io::Result<Vec<OwnedFd>> {
+    /// The sockets of one more core, its own from now on: when the last core has closed them, who
+    /// connects is refused.
+    pub fn take_core(&mut self) -> Vec<OwnedFd> {
         self.sockets
-            .iter()
-            .map(|sockets| sockets[core].try_clone().map(OwnedFd::from))
+            .iter_mut()
+            .filter_map(|sockets| sockets.pop())
+            .map(OwnedFd::from)
             .collect()
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        for path in &self.paths {
-            // It may have been removed already.
-            let _ = std::fs::remove_file(path);
+        for SocketFile { path, identity } in &self.files {
+            if self::identity(path).is_ok_and(|found| found == *identity) {
+                // Nothing is lost if it stays: the next server takes it for stale.
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }
+
+/// Device, inode, and when it was made (seconds, nanoseconds): inodes are used again.
+type Identity = (u64, u64, i64, i64);
 
 /// Binds every address of the configuration once per core.
 pub fn bind(config: &Config) -> Result<Bound, Error> {
     let mut bound = Bound {
         addresses: Vec::new(),
         sockets: Vec::new(),
-        paths: Vec::new(),
+        files: Vec::new(),
     };
     for address in &config.listen {
         let result = match address {
@@ -83,9 +96,10 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
                 bound.addresses.push(Address::Tcp(address));
                 sockets
             }),
-            Address::Unix(path) => bind_unix(path, config).inspect(|_| {
+            Address::Unix(path) => bind_unix(path, config).map(|(file, sockets)| {
                 bound.addresses.push(address.clone());
-                bound.paths.push(path.clone());
+                bound.files.push(file);
+                sockets
             }),
         };
         let sockets = result.map_err(|source| Error {
@@ -132,13 +146,23 @@ fn tcp_socket(address: SocketAddr, options: &Sockets) -> io::Result<Socket> {
 }
 
 /// One socket that all cores accept from: a path has no SO_REUSEPORT.
-fn bind_unix(path: &Path, config: &Config) -> io::Result<Vec<Socket>> {
+fn bind_unix(path: &Path, config: &Config) -> io::Result<(SocketFile, Vec<Socket>)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     set_buffers(&socket, &config.sockets)?;
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(backlog(&config.sockets))?;
-    config.cores.iter().map(|_| socket.try_clone()).collect()
+    let file = SocketFile {
+        path: path.to_owned(),
+        identity: identity(path)?,
+    };
+    let cores = config.cores.iter().map(|_| socket.try_clone());
+    Ok((file, cores.collect::<io::Result<_>>()?))
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let file = std::fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Removes the file of a server that is gone; one that still answers keeps it.

@@ -63,8 +63,8 @@ pub fn serve(config: Config, api: &Arc<Api>, target: &Arc<Target>) -> Result<(),
     ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
     let (sender, news) = channel();
     listen_to_signals(sender.clone())?;
-    let bound = listener::bind(&config)?;
-    let cores = Cores::start(config, api, target, &bound, &sender)?;
+    let mut bound = listener::bind(&config)?;
+    let cores = Cores::start(config, api, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
@@ -111,17 +111,17 @@ impl Cores {
         config: Config,
         api: &Arc<Api>,
         target: &Arc<Target>,
-        bound: &Bound,
+        bound: &mut Bound,
         sender: &Sender<News>,
     ) -> Result<Cores, Error> {
         let config = Arc::new(config);
         let mut controls = Vec::new();
-        for (index, &cpu) in config.cores.iter().enumerate() {
+        for &cpu in &config.cores {
             let io_error = |error: io::Error| Error(format!("core {cpu}: {error}"));
             let control = Control::new().map_err(io_error)?;
             let shard = Shard {
                 cpu,
-                listeners: bound.of_core(index).map_err(io_error)?,
+                listeners: bound.take_core(),
                 config: config.clone(),
                 api: api.clone(),
                 target: target.clone(),

@@ -135,6 +135,15 @@ struct House {
     draining: Cell<bool>,
 }
 
+impl House {
+    /// Waits until there is a slot for one more connection, or until the drain.
+    async fn room(&self, ring: &Rc<Ring>) {
+        while self.open.get() >= self.open_max && !self.draining.get() {
+            ring.sleep(DRAIN_INTERVAL).await;
+        }
+    }
+}
+
 /// Takes connections while there is a slot for one more, until the drain.
 async fn accept(
     ring: Rc<Ring>,
@@ -144,13 +153,13 @@ async fn accept(
     config: Arc<Config>,
 ) {
     loop {
-        // The slot first: a connection beyond the limit stays in the backlog and costs nothing.
-        while house.open.get() >= house.open_max && !house.draining.get() {
-            ring.sleep(DRAIN_INTERVAL).await;
-        }
+        // Room first: a connection beyond the limit stays in the backlog and costs nothing.
+        house.room(&ring).await;
         let Some(stream) = listener.accept().await else {
             return;
         };
+        // Another listener of this core may have filled it meanwhile.
+        house.room(&ring).await;
         house.open.set(house.open.get() + 1);
         let (core, house) = (core.clone(), house.clone());
         let (limits, timeouts) = (config.limits, config.timeouts);

@@ -1,0 +1,149 @@
+//! Where the server listens: TCP, IPv6, unix sockets, several at once, on several cores.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use super::support::{Client, TempDir, find, pinion};
+use super::{ROUTES, in_flight, postgres, server, wait_until};
+
+fn ask_unix(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.write_all(b"GET /echo/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn assert_serves_unix(path: &Path) {
+    let answer = ask_unix(path).unwrap();
+    assert!(find(&answer, b"{\"text\":\"x\"}").is_some(), "{answer:?}");
+}
+
+/// Starts a server that must not start; what it says.
+fn refused(listen: &str) -> String {
+    let postgres = postgres();
+    let directory = TempDir::new();
+    let routes = directory.file("routes.toml", ROUTES);
+    let output = pinion(&["serve", "--cores", "0", "--listen", listen, "--routes"])
+        .arg(routes)
+        .args(["--database-url", &postgres.url()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let faults: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(faults.len(), 1, "{text}");
+    assert_eq!(text.lines().last(), Some(faults[0]), "{text}");
+    faults[0].to_owned()
+}
+
+#[test]
+fn several_kinds_at_once() {
+    let directory = TempDir::new();
+    let path = directory.path().join("socket");
+    let unix = format!("unix:{}", path.display());
+    let (mut server, _postgres) = server(&["--listen", "[::1]:0", "--listen", &unix]);
+    let line = server.wait_for_line("listening on http://[::1]:");
+    let address = line.split("http://").nth(1).unwrap();
+    let address = address.split_whitespace().next().unwrap().parse().unwrap();
+    server.wait_for_line(&format!("listening on {unix}"));
+    assert_eq!(server.get("/echo/x").status, 200);
+    let response = Client::connect(address).request("GET", "/echo/x", None);
+    assert_eq!(response.status, 200);
+    assert_serves_unix(&path);
+    server.signal("-TERM");
+    assert_eq!(server.exit().code(), Some(0));
+    assert!(!path.exists(), "the socket's file is cleared away");
+}
+
+#[test]
+fn a_unix_path_is_taken_over_only_from_the_dead() {
+    let directory = TempDir::new();
+    let path = directory.path().join("socket");
+    let unix = format!("unix:{}", path.display());
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "stale");
+    let (server, _postgres) = server(&["--listen", &unix]);
+    assert_serves_unix(&path);
+    let fault = refused(&unix);
+    assert!(
+        fault.contains(&unix) && fault.contains("--listen"),
+        "{fault}"
+    );
+    assert_serves_unix(&path);
+    drop(server);
+
+    let file = directory.file("file", "precious");
+    let fault = refused(&format!("unix:{}", file.display()));
+    assert!(fault.contains("no socket"), "{fault}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+}
+
+#[test]
+fn a_server_that_stops_leaves_the_path_to_its_successor() {
+    let directory = TempDir::new();
+    let path = directory.path().join("socket");
+    let unix = format!("unix:{}", path.display());
+    let flags = ["--listen", &unix, "--max-in-flight", "1"];
+    let (old, _postgres) = server(&flags);
+    let mut slow = in_flight(&old, "/slow/3");
+    old.signal("-TERM");
+    wait_until("the path is given up", || {
+        UnixStream::connect(&path).is_err()
+    });
+    let (new, _postgres) = server(&["--listen", &unix]);
+    assert_serves_unix(&path);
+    assert_eq!(slow.response().status, 200);
+    assert_eq!(old.exit().code(), Some(0));
+    assert_serves_unix(&path);
+    drop(new);
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_line() {
+    let (server, _postgres) = server(&[]);
+    // Another pinion, and a stranger.
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [server.address, stranger.local_addr().unwrap()] {
+        let fault = refused(&address.to_string());
+        assert!(fault.contains(&address.to_string()), "{fault}");
+        assert!(fault.contains("--listen"), "names the fix: {fault}");
+    }
+    assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
+fn every_core_serves() {
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        return; // nothing to see with one core
+    }
+    let directory = TempDir::new();
+    let path = directory.path().join("socket");
+    let unix = format!("unix:{}", path.display());
+    let (server, _postgres) =
+        server(&["--cores", "0,1", "--max-in-flight", "2", "--listen", &unix]);
+    // One place on each core: while one is taken, that core refuses and the other one does not.
+    let mut slow = server.client();
+    slow.send("GET /slow/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut served, mut refused) = (0, 0);
+    wait_until("both kinds of answers", || {
+        match server.get("/echo/x").status {
+            200 => served += 1,
+            503 => refused += 1,
+            status => panic!("{status}"),
+        }
+        served > 5 && refused > 5
+    });
+    assert_eq!(slow.response().status, 200);
+    // The cores share the one socket of a path.
+    for _ in 0..20 {
+        assert_serves_unix(&path);
+    }
+    server.signal("-TERM");
+    assert_eq!(server.exit().code(), Some(0));
+}
