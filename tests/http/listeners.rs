@@ -127,6 +127,15 @@ fn every_core_serves() {
     let unix = format!("unix:{}", path.display());
     let (server, _postgres) =
         server(&["--cores", "0,1", "--max-in-flight", "2", "--listen", &unix]);
+    // Each core has connections to Postgres of its own, which have to be up.
+    let mut ready = 0;
+    wait_until("both cores are ready", || {
+        ready = match server.get("/ready").status {
+            200 => ready + 1,
+            _ => 0,
+        };
+        ready == 40
+    });
     // One place on each core: while one is taken, that core refuses and the other one does not.
     let mut slow = server.client();
     slow.send("GET /slow/3 HTTP/1.1\r\nHost: a\r\n\r\n");
