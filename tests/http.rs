@@ -5,6 +5,8 @@ mod support;
 
 #[path = "http/bounds.rs"]
 mod bounds;
+#[path = "http/chaos.rs"]
+mod chaos;
 #[path = "http/drain.rs"]
 mod drain;
 #[path = "http/listeners.rs"]

@@ -27,6 +27,9 @@ impl fmt::Display for Error {
                 formatter,
                 "; stop what is listening there, or choose another --listen address"
             ),
+            io::ErrorKind::AlreadyExists => {
+                write!(formatter, "; remove it, or choose another --listen address")
+            }
             io::ErrorKind::PermissionDenied => write!(
                 formatter,
                 "; ports below 1024 need CAP_NET_BIND_SERVICE, paths a writable directory"

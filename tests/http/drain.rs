@@ -82,6 +82,22 @@ fn a_request_that_is_half_there_is_still_answered() {
 }
 
 #[test]
+fn hundreds_of_idle_connections_do_not_hold_up_a_stop() {
+    let (server, _postgres) = server(&["--drain-timeout", "60s"]);
+    let mut clients: Vec<_> = (0..300).map(|_| server.client()).collect();
+    for client in clients.iter_mut().step_by(2) {
+        assert_eq!(client.request("GET", "/health", None).status, 200);
+    }
+    let start = Instant::now();
+    server.signal("-TERM");
+    assert_eq!(server.exit().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(20));
+    for client in &mut clients {
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
 fn an_idle_server_stops_at_once() {
     let (server, _postgres) = server(&["--drain-timeout", "60s"]);
     let start = Instant::now();

@@ -80,7 +80,10 @@ fn a_unix_path_is_taken_over_only_from_the_dead() {
 
     let file = directory.file("file", "precious");
     let fault = refused(&format!("unix:{}", file.display()));
-    assert!(fault.contains("no socket"), "{fault}");
+    assert!(
+        fault.contains("no socket") && fault.contains("remove it"),
+        "{fault}"
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 }
 
@@ -91,13 +94,19 @@ fn a_server_that_stops_leaves_the_path_to_its_successor() {
     let unix = format!("unix:{}", path.display());
     let flags = ["--listen", &unix, "--max-in-flight", "1"];
     let (old, _postgres) = server(&flags);
-    let mut slow = in_flight(&old, "/slow/3");
+    let mut slow = in_flight(&old, "/slow/4");
     old.signal("-TERM");
     wait_until("the path is given up", || {
         UnixStream::connect(&path).is_err()
     });
     let (new, _postgres) = server(&["--listen", &unix]);
     assert_serves_unix(&path);
+    slow.stream.set_nonblocking(true).unwrap();
+    assert!(
+        slow.stream.peek(&mut [0]).is_err(),
+        "the old one is still at it"
+    );
+    slow.stream.set_nonblocking(false).unwrap();
     assert_eq!(slow.response().status, 200);
     assert_eq!(old.exit().code(), Some(0));
     assert_serves_unix(&path);

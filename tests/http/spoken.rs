@@ -132,6 +132,51 @@ fn pipelined_requests_are_in_flight_together() {
 }
 
 #[test]
+fn a_fast_answer_waits_for_a_slow_one_before_it() {
+    let (server, _postgres) = server(&[]);
+    let mut client = server.client();
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send(
+        [
+            get("/slow/0.5"),
+            get("/echo/x"),
+            get("/health"),
+            get("/slow/0"),
+        ]
+        .concat(),
+    );
+    assert_eq!(client.response().json()["text"].as_str(), Some("slept"));
+    assert_eq!(client.response().json()["text"].as_str(), Some("x"));
+    assert_eq!(client.response().json()["status"].as_str(), Some("ok"));
+    assert_eq!(client.response().json()["text"].as_str(), Some("slept"));
+}
+
+#[test]
+fn a_client_that_has_only_finished_sending_gets_its_answers() {
+    let (server, _postgres) = server(&[]);
+    let mut client = server.client();
+    client.send("GET /slow/0.3 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    for _ in 0..3 {
+        assert_eq!(client.response().json()["text"].as_str(), Some("slept"));
+    }
+    assert!(client.is_closed());
+}
+
+#[test]
+fn large_answers_arrive_whole_at_a_slow_reader() {
+    let (server, _postgres) = server(&["--send-buffer", "16k"]);
+    let mut client = server.client();
+    client.send("GET /large/3000000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5));
+    for _ in 0..5 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let response = client.response();
+        assert_eq!(response.status, 200);
+        assert_eq!(response.json()["text"].as_str().unwrap().len(), 3_000_000);
+    }
+}
+
+#[test]
 fn a_body_is_asked_for_where_the_client_waits_for_that() {
     let (server, _postgres) = server(&[]);
     let mut client = server.client();
