@@ -46,7 +46,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn nothing_that_a_client_does_harms_the_server() {
-    let (server, _postgres) = server(&["--header-timeout", "1s", "--body-timeout", "1s"]);
+    let (mut server, _postgres) = server(&["--header-timeout", "1s", "--body-timeout", "1s"]);
     let baseline = descriptors(&server);
     let end = prop::sample::select(vec![End::Reads, End::HalfCloses, End::Closes, End::Resets]);
     let mut runner = TestRunner::new(Config {
@@ -69,6 +69,8 @@ fn nothing_that_a_client_does_harms_the_server() {
     outcome.unwrap();
     assert_eq!(server.get("/echo/x").status, 200);
     wait_until("descriptors are back", || descriptors(&server) <= baseline);
+    let log = server.log();
+    assert!(!log.iter().any(|line| line.contains("panicked")), "{log:?}");
 }
 
 fn leave(client: &mut Client, end: End) {
