@@ -34,6 +34,13 @@ impl fmt::Display for Error {
                 formatter,
                 "; ports below 1024 need CAP_NET_BIND_SERVICE, paths a writable directory"
             ),
+            io::ErrorKind::NotFound => write!(formatter, "; its directory has to exist"),
+            io::ErrorKind::InvalidInput => {
+                write!(
+                    formatter,
+                    "; the path of a unix socket has at most 107 bytes"
+                )
+            }
             io::ErrorKind::AddrNotAvailable => {
                 write!(formatter, "; no interface of this host has that address")
             }

@@ -127,6 +127,22 @@ fn a_taken_port_is_told_in_one_line() {
 }
 
 #[test]
+fn addresses_that_can_not_be_had_are_told_with_the_fix() {
+    let directory = TempDir::new();
+    let path = |name: &str| format!("unix:{}/{name}", directory.path().display());
+    for (listen, fix) in [
+        (path("missing/socket"), "its directory has to exist"),
+        (path(&"x".repeat(108)), "at most 107 bytes"),
+        // TEST-NET-3 (RFC 5737) is nobody's.
+        ("203.0.113.5:0".to_owned(), "no interface of this host"),
+        ("nowhere".to_owned(), "HOST:PORT or unix:PATH"),
+    ] {
+        let fault = refused(&listen);
+        assert!(fault.contains(fix), "{fault}");
+    }
+}
+
+#[test]
 fn every_core_serves() {
     if std::thread::available_parallelism().unwrap().get() < 2 {
         return; // nothing to see with one core
