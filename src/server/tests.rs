@@ -6,3 +6,4 @@ mod ending;
 mod order;
 mod script;
 mod splits;
+mod stage;

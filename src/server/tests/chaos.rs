@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::script::{Stage, answers};
+use super::stage::{Stage, answers};
 
 #[derive(Debug, Clone)]
 enum Event {

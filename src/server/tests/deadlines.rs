@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::script::{BODY, HEADER, KEEP_ALIVE, Stage, WRITE, get, post};
+use super::script::{BODY, HEADER, KEEP_ALIVE, WRITE};
+use super::stage::{Stage, get, post};
 
 const MOMENT: Duration = Duration::from_millis(1);
 

@@ -1,6 +1,6 @@
 //! How a connection ends: by the client's word, by its going, by an error, by the server's stop.
 
-use super::script::{Stage, get, post};
+use super::stage::{Stage, get, post};
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
 
 const CLOSE: &str = "GET /now HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

@@ -1,6 +1,6 @@
 //! Answers in the order of their requests, requests in flight together, bounds on both.
 
-use super::script::{Stage, get, post};
+use super::stage::{Stage, get, post};
 use crate::limits::PIPELINED_MAX;
 use crate::server::connection::{BURST_MAX, UNSENT_MAX};
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::script::{Stage, answers};
+use super::stage::{Stage, answers};
 use crate::http::Method;
 
 /// One request of the stream: its bytes, and the gate that its answer waits for.
