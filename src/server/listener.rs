@@ -73,7 +73,7 @@ impl Bound {
     pub fn take_core(&mut self) -> Vec<OwnedFd> {
         self.sockets
             .iter_mut()
-            .filter_map(|sockets| sockets.pop())
+            .filter_map(std::vec::Vec::pop)
             .map(OwnedFd::from)
             .collect()
     }

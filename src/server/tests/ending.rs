@@ -209,7 +209,7 @@ fn busy_connections_finish_when_the_server_stops() {
     let closes: Vec<bool> = stage
         .answers()
         .iter()
-        .map(|answer| answer.closes())
+        .map(super::stage::Answer::closes)
         .collect();
     assert_eq!(closes, [false, true], "the last answer says so");
     // The client may have sent its next request before it read that.

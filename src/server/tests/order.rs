@@ -92,7 +92,7 @@ fn a_panic_is_answered_and_harms_no_other_request() {
     assert!(stage.bodies()[1].contains("Internal server error"));
     stage.send(post("/now", "x"));
     assert_eq!(stage.statuses(), [200, 500, 500, 200, 200]);
-    assert!(!stage.answers().iter().any(|answer| answer.closes()));
+    assert!(!stage.answers().iter().any(super::stage::Answer::closes));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn requests_before_a_bad_one_are_answered_first() {
     let closes: Vec<bool> = stage
         .answers()
         .iter()
-        .map(|answer| answer.closes())
+        .map(super::stage::Answer::closes)
         .collect();
     assert_eq!(closes, [false, false, true]);
     assert_eq!(stage.script.handled.get(), 2, "nothing after it is read");
