@@ -299,8 +299,8 @@ fn a_body_that_is_not_what_the_route_takes() {
         ),
         (
             "{\"quantity\":\"many\"}",
-            "int_parsing",
-            "Input should be a valid integer",
+            "int_type",
+            "Input should be an integer",
         ),
         (
             "{\"quantity\":1.5}",
@@ -670,7 +670,11 @@ fn a_workflow_that_can_not_be() {
                 "string_too_short",
                 "String should have at least 1 character",
             ),
-            (&["body", "steps"], "list_type", "Input should be a valid array"),
+            (
+                &["body", "steps"],
+                "list_type",
+                "Input should be a valid array",
+            ),
         ],
     );
     refused(

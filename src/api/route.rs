@@ -19,13 +19,13 @@ use crate::limits;
 /// What a route answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultKind {
-    /// The first row as an object; no row is `not_found`.
+    /// The row as an object; no row is `not_found`, a second one is a fault of the route (500).
     One,
     /// All rows as an array of objects.
     Many,
     /// Nothing (204), or the rows of a RETURNING.
     Exec,
-    /// The value of the only column of the first row; no row is `not_found`.
+    /// The value of the only column of the row; rows as for `One`.
     Scalar,
 }
 
