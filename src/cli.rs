@@ -58,7 +58,8 @@ pub struct ApiFlags {
         env = "PINION_DATABASE_URL",
         value_name = "URL",
         hide_env_values = true,
-        default_value = ""
+        default_value = "",
+        hide_default_value = true
     )]
     pub database_url: String,
 }

@@ -1,10 +1,12 @@
 //! The commands, from checked settings to an exit code.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use signal_hook::consts::{SIGINT, SIGTERM};
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{self, Api};
@@ -13,6 +15,7 @@ use crate::cli::{ApiFlags, Check, Cli, Command, Demo, LogFormat, Serve};
 use crate::config::Config;
 use crate::demo;
 use crate::pg::url::{self, Target};
+use crate::ring;
 use crate::server;
 
 /// A fault that ends the program, in words for whoever started it.
@@ -30,7 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             // Diagnostics begin with their own place and word.
-            let text = fault.to_string();
+            let text = chain(fault.as_ref());
             let prefix = if text.starts_with("error") {
                 ""
             } else {
@@ -47,17 +50,15 @@ fn run_serve(flags: &Serve) -> Result<(), Fault> {
     start_log(&config)?;
     let api = load(&flags.api.routes)?;
     let target = target(&flags.api)?;
-    serve(config, api, target)
+    serve(config, api, target, &AtomicBool::new(false))
 }
 
 fn run_demo(flags: &Demo) -> Result<(), Fault> {
     if flags.print_routes || flags.print_schema {
-        let mut out = std::io::stdout().lock();
-        if flags.print_routes {
-            out.write_all(demo::ROUTES.as_bytes())?;
-        }
-        if flags.print_schema {
-            out.write_all(demo::SCHEMA.as_bytes())?;
+        let routes = flags.print_routes.then_some(demo::ROUTES);
+        let schema = flags.print_schema.then_some(demo::SCHEMA);
+        for text in [routes, schema].into_iter().flatten() {
+            print(text)?;
         }
         return Ok(());
     }
@@ -76,30 +77,65 @@ fn run_demo(flags: &Demo) -> Result<(), Fault> {
         data_dir,
         fresh: flags.fresh,
     };
-    let mut cluster = demo::postgres::Cluster::start(&options)?;
+    let interrupted = take_signals()?;
+    let outcome = run_shop(&options, config, api, &interrupted);
+    match outcome {
+        // At a terminal Ctrl-C reaches initdb and psql as well: that they fail then is no fault.
+        Err(_) if interrupted.load(Ordering::Acquire) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The shop over its private Postgres, which is stopped however this ends.
+fn run_shop(
+    options: &demo::postgres::Options,
+    config: Config,
+    api: Api,
+    interrupted: &AtomicBool,
+) -> Result<(), Fault> {
+    let mut cluster = demo::postgres::Cluster::start(options)?;
     let url = cluster.url();
     eprintln!("postgres: {url}");
-    let outcome = cluster
-        .ensure_loaded(demo::SCHEMA)
-        .map_err(Fault::from)
-        .and_then(|_| Ok(url::parse(&url, &|_| None, None)?))
-        .and_then(|target| serve(config, api, target));
-    cluster.stop()?;
-    outcome
+    let run = || {
+        if interrupted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        cluster.ensure_loaded(demo::SCHEMA)?;
+        let target = url::parse(&url, &|_| None, None)?;
+        serve(config, api, target, interrupted)
+    };
+    let outcome = run();
+    let stopped = cluster.stop();
+    outcome?;
+    Ok(stopped?)
+}
+
+/// From now on SIGINT and SIGTERM are only noted, so that the demo's Postgres is never left behind:
+/// whoever waits for long looks at the flag, and the server takes the signals when it runs.
+fn take_signals() -> Result<Arc<AtomicBool>, Fault> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, interrupted.clone())
+            .map_err(|error| format!("signals can't be taken: {error}"))?;
+    }
+    Ok(interrupted)
 }
 
 fn run_check(flags: &Check) -> Result<(), Fault> {
     server::prepare()?;
+    ring::probe(&ring::Options::default())?;
     let api = Arc::new(load(&flags.api.routes)?);
     let plans = check::resolve(&api, &Arc::new(target(&flags.api)?))?;
-    print!("{}", api::table(&api, &plans));
-    Ok(())
+    Ok(print(&api::table(&api, &plans))?)
 }
 
-/// Checks the routes against the database, unless it is away, and serves them.
-fn serve(config: Config, api: Api, target: Target) -> Result<(), Fault> {
+/// Checks the routes against the database, unless it is away, and serves them; not if it was
+/// interrupted meanwhile.
+fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> Result<(), Fault> {
     let (api, target) = (Arc::new(api), Arc::new(target));
     server::prepare()?;
+    // Before the first ring is used, so that a machine that can't have one is told why.
+    ring::probe(&server::ring_options(&config))?;
     for warning in &target.warnings {
         tracing::warn!("{warning}");
     }
@@ -109,6 +145,9 @@ fn serve(config: Config, api: Api, target: Target) -> Result<(), Fault> {
             tracing::warn!(%error, "Postgres is away: starting without it");
         }
         Err(error) => return Err(error.into()),
+    }
+    if interrupted.load(Ordering::Acquire) {
+        return Ok(());
     }
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
     server::serve(config, &api, &target)?;
@@ -142,4 +181,27 @@ fn start_log(config: &Config) -> Result<(), Fault> {
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// Writes to stdout. A reader that has seen enough (`| head`) is no fault.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// A fault with its causes. One that repeats its cause in its own words has it only once.
+fn chain(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{}: {words}", text.trim_end());
+        }
+        cause = error.source();
+    }
+    text
 }

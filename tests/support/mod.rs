@@ -153,7 +153,13 @@ impl Server {
         if !flags.contains(&"--cores") {
             command.args(["--cores", "0"]);
         }
-        let mut child = command.args(flags).spawn().expect("pinion");
+        command.args(flags);
+        Server::run(command, directory)
+    }
+
+    /// Any command that serves; `directory` lives as long as the server.
+    pub fn run(mut command: Command, directory: TempDir) -> Server {
+        let mut child = command.spawn().expect("pinion");
         let lines = read_lines(child.stderr.take().expect("it is piped"));
         let mut server = Server {
             child,
@@ -266,6 +272,42 @@ pub fn pinion(arguments: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// Runs a command that is to end by itself: its exit code, stdout and stderr.
+pub fn ended(mut command: Command) -> (Option<i32>, String, String) {
+    let mut child = command.spawn().expect("pinion");
+    let out = child.stdout.take().expect("it is piped");
+    let err = child.stderr.take().expect("it is piped");
+    let [out, err] = [
+        Box::new(out) as Box<dyn Read + Send>,
+        Box::new(err) as Box<dyn Read + Send>,
+    ]
+    .map(|mut pipe| {
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).expect("text in UTF-8");
+            text
+        })
+    });
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("its status") {
+            break Some(status);
+        }
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let (out, err) = (
+        out.join().expect("its output"),
+        err.join().expect("its output"),
+    );
+    let status = status.unwrap_or_else(|| panic!("it does not end: {err}"));
+    (status.code(), out, err)
 }
 
 fn read_lines(stderr: impl Read + Send + 'static) -> Receiver<String> {
