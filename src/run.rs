@@ -14,6 +14,7 @@ use crate::check;
 use crate::cli::{ApiFlags, Check, Cli, Command, Demo, LogFormat, Serve};
 use crate::config::Config;
 use crate::demo;
+use crate::pg::connect;
 use crate::pg::url::{self, Target};
 use crate::ring;
 use crate::server;
@@ -33,7 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             // Diagnostics begin with their own place and word.
-            let text = chain(fault.as_ref());
+            let text = connect::chain(fault.as_ref());
             let prefix = if text.starts_with("error") {
                 ""
             } else {
@@ -78,12 +79,7 @@ fn run_demo(flags: &Demo) -> Result<(), Fault> {
         fresh: flags.fresh,
     };
     let interrupted = take_signals()?;
-    let outcome = run_shop(&options, config, api, &interrupted);
-    match outcome {
-        // At a terminal Ctrl-C reaches initdb and psql as well: that they fail then is no fault.
-        Err(_) if interrupted.load(Ordering::Acquire) => Ok(()),
-        outcome => outcome,
-    }
+    run_shop(&options, config, api, &interrupted)
 }
 
 /// The shop over its private Postgres, which is stopped however this ends.
@@ -93,14 +89,17 @@ fn run_shop(
     api: Api,
     interrupted: &AtomicBool,
 ) -> Result<(), Fault> {
-    let mut cluster = demo::postgres::Cluster::start(options)?;
+    let started = demo::postgres::Cluster::start(options);
+    let Some(mut cluster) = unless(interrupted, started)? else {
+        return Ok(());
+    };
     let url = cluster.url();
     eprintln!("postgres: {url}");
     let run = || {
-        if interrupted.load(Ordering::Acquire) {
+        let loaded = cluster.ensure_loaded(demo::SCHEMA);
+        if unless(interrupted, loaded)?.is_none() {
             return Ok(());
         }
-        cluster.ensure_loaded(demo::SCHEMA)?;
         let target = url::parse(&url, &|_| None, None)?;
         serve(config, api, target, interrupted)
     };
@@ -108,6 +107,18 @@ fn run_shop(
     let stopped = cluster.stop();
     outcome?;
     Ok(stopped?)
+}
+
+/// The outcome of a step of the demo's start, or `None` for one that failed because of a signal: at
+/// a terminal Ctrl-C reaches initdb and psql as well, and that they end then is no fault.
+fn unless<T>(
+    interrupted: &AtomicBool,
+    outcome: Result<T, demo::postgres::Error>,
+) -> Result<Option<T>, Fault> {
+    match outcome {
+        Err(_) if interrupted.load(Ordering::Acquire) => Ok(None),
+        outcome => Ok(Some(outcome?)),
+    }
 }
 
 /// From now on SIGINT and SIGTERM are only noted, so that the demo's Postgres is never left behind:
@@ -125,7 +136,11 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
     server::prepare()?;
     ring::probe(&ring::Options::default())?;
     let api = Arc::new(load(&flags.api.routes)?);
-    let plans = check::resolve(&api, &Arc::new(target(&flags.api)?))?;
+    let target = target(&flags.api)?;
+    for warning in &target.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let plans = check::resolve(&api, &Arc::new(target))?;
     Ok(print(&api::table(&api, &plans))?)
 }
 
@@ -190,18 +205,4 @@ fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
     }
-}
-
-/// A fault with its causes. One that repeats its cause in its own words has it only once.
-fn chain(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut cause = fault.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{}: {words}", text.trim_end());
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -102,6 +102,8 @@ fn after_a_crash_the_next_one_takes_over() {
 fn ctrl_c_before_it_serves_leaves_nothing_behind() {
     let scratch = TempDir::new();
     let mut command = command(scratch.path(), &[]);
+    // As at a terminal, where Ctrl-C reaches the whole group: initdb and psql, too.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().expect("pinion");
     let start = Instant::now();
     // Postgres is there and the shop is not yet: the data takes a second or more to load.
@@ -112,10 +114,10 @@ fn ctrl_c_before_it_serves_leaves_nothing_behind() {
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    let pid = child.id().to_string();
+    let group = format!("-{}", child.id());
     assert!(
         Command::new("kill")
-            .args(["-INT", &pid])
+            .args(["-INT", "--", &group])
             .status()
             .unwrap()
             .success()
