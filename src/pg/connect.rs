@@ -68,9 +68,21 @@ impl From<tokio_postgres::Error> for Error {
                 state: refusal.code().code().to_owned(),
                 message: refusal.message().to_owned(),
             },
+            None if asks_for_password(&error) => Error::Refused {
+                state: "28P01".to_owned(),
+                message: NO_PASSWORD.to_owned(),
+            },
             None => Error::Unreachable(chain(&error)),
         }
     }
+}
+
+const NO_PASSWORD: &str = "Postgres asks for a password: give it in the database URL, in \
+                           PGPASSWORD or in ~/.pgpass";
+
+/// The driver's own fault when it has no password to give, which has no kind that could be asked for.
+fn asks_for_password(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.to_string() == "password missing")
 }
 
 /// Connects to the first host that answers and is of the wanted kind. `statement_timeout` (zero
@@ -277,7 +289,7 @@ pub(super) async fn within<T>(
 }
 
 /// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
