@@ -46,8 +46,9 @@ const SETTINGS: &[(&str, &str)] = &[
     // The unix socket is the only way in, so the machine's other users can't connect.
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
-    // Enough for the connections of every core of a large host; each idle one costs about 2 MB.
-    ("max_connections", "200"),
+    // Enough for the connections of every core of a large host, some six each; a place that is not
+    // taken costs 20 KB of the locks' table.
+    ("max_connections", "1000"),
     // Several times the shop's size, so that reads never leave memory; taken only as it is used.
     ("shared_buffers", "256MB"),
     // Nothing replicates from a demo: minimal logging makes the first load faster and no less safe.
@@ -344,4 +345,28 @@ fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api, config, limits, pg::lane};
+
+    #[test]
+    fn a_host_of_128_cores_has_connections_enough() {
+        let settings = config::Postgres {
+            connections: limits::CONNECTIONS_PER_CORE,
+            statement_timeout: limits::STATEMENT_TIMEOUT,
+            acquire_timeout: Duration::from_secs(1),
+            recycle: Duration::ZERO,
+        };
+        let api = api::load("shop.toml", crate::demo::ROUTES).expect("the shop");
+        let groups = lane::groups(&api, &settings);
+        let of_core: usize = groups.iter().map(|group| group.connections).sum();
+        let known = |name| SETTINGS.iter().find(|(known, _)| *known == name);
+        let (_, most) = known("max_connections").expect("it is set");
+        // Some are the superuser's, some are psql's.
+        let most = most.parse::<usize>().expect("a number") - 20;
+        assert!(of_core * 128 <= most, "{of_core} a core");
+    }
 }
