@@ -631,37 +631,16 @@ fn a_full_lane_does_not_delay_another_and_refuses_past_its_queue() {
         + &route("GET", "/fast", "one", "select 1 as one", "");
     let flags = ["--statement-timeout", "0s", "--acquire-timeout", "60s"];
     let server = Server::start(&file, &postgres.url(), &flags).ready();
-    let depth = pinion::limits::PIPELINE_DEPTH_MAX;
     let request =
         |seconds: &str| format!("GET /slow?seconds={seconds} HTTP/1.1\r\nHost: test\r\n\r\n");
     let mut first = server.client();
-    first.send(request("3"));
+    first.send(request("600"));
     wait_until("the first one sleeps", || sleeps(&postgres, "full"));
-    let mut others: Vec<_> = (1..depth + 2).map(|_| server.client()).collect();
+    let taken = pinion::limits::PIPELINE_DEPTH_MAX as usize - 1 + 2;
+    let mut others: Vec<_> = (0..taken + 5).map(|_| server.client()).collect();
     for client in &mut others {
         client.send(request("0"));
     }
-    // They are on their way; a refusal shows that all have arrived.
-    let mut refused = None;
-    wait_until("the queue is full", || {
-        let mut client = server.client();
-        client.send(request("0"));
-        client
-            .stream
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
-        let mut byte = [0];
-        if client.stream.peek(&mut byte).is_err() {
-            others.push(client);
-            return false;
-        }
-        client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        refused = Some(client.response());
-        true
-    });
-    let refused = refused.unwrap();
-    assert_error(&refused, 503, "Too many requests in flight");
-    assert_eq!(refused.field("retry-after"), Some("1"));
     for _ in 0..20 {
         assert_eq!(server.get("/fast").status, 200);
     }
@@ -669,9 +648,16 @@ fn a_full_lane_does_not_delay_another_and_refuses_past_its_queue() {
         sleeps(&postgres, "full"),
         "the fast lane waited for the slow one"
     );
-    assert_eq!(others.len(), depth as usize + 1);
-    for client in [first].iter_mut().chain(&mut others) {
-        assert_eq!(client.response().status, 200);
+    wake(&postgres, "full");
+    assert_eq!(first.response().status, 504);
+    let responses: Vec<Response> = others.iter_mut().map(|client| client.response()).collect();
+    let (answered, refused): (Vec<_>, Vec<_>) = responses
+        .iter()
+        .partition(|response| response.status == 200);
+    assert_eq!((answered.len(), refused.len()), (taken, 5));
+    for response in refused {
+        assert_error(response, 503, "Too many requests in flight");
+        assert_eq!(response.field("retry-after"), Some("1"));
     }
 }
 
@@ -690,12 +676,13 @@ fn a_request_waits_for_a_place_no_longer_than_the_acquire_timeout() {
     let flags = ["--statement-timeout", "0s", "--acquire-timeout", "200ms"];
     let server = Server::start(&file, &postgres.url(), &flags).ready();
     let mut holder = server.client();
-    holder.send("GET /slow?seconds=2.5 HTTP/1.1\r\nHost: test\r\n\r\n");
+    holder.send("GET /slow?seconds=600 HTTP/1.1\r\nHost: test\r\n\r\n");
     wait_until("the place is taken", || sleeps(&postgres, "held"));
     let refused = server.get("/slow?seconds=0");
     assert_error(&refused, 503, "No database connection became free in time");
     assert_eq!(refused.field("retry-after"), Some("1"));
-    assert_eq!(holder.response().status, 200);
+    wake(&postgres, "held");
+    assert_eq!(holder.response().status, 504);
     assert_eq!(server.get("/slow?seconds=0").status, 200);
 }
 
@@ -713,7 +700,7 @@ fn a_statement_is_cancelled_when_its_client_goes_where_the_route_asks_for_it() {
         + &route("GET", "/kept", "one", &sleep("kept"), SECONDS);
     let server = Server::start(&file, &postgres.url(), &["--statement-timeout", "0s"]).ready();
     let mut kept = server.client();
-    kept.send("GET /kept?seconds=4.5 HTTP/1.1\r\nHost: test\r\n\r\n");
+    kept.send("GET /kept?seconds=600 HTTP/1.1\r\nHost: test\r\n\r\n");
     for _ in 0..3 {
         let mut client = server.client();
         client.send("GET /cancelled?seconds=77 HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -742,6 +729,13 @@ fn sleeps(postgres: &Postgres, tag: &str) -> bool {
         "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '% {tag} %'"
     ));
     count == "1"
+}
+
+/// Ends the sleep of the statement with this column.
+fn wake(postgres: &Postgres, tag: &str) {
+    postgres.sql(&format!(
+        "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and query like '% {tag} %'"
+    ));
 }
 
 // ---- Helpers ----
