@@ -95,6 +95,16 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// once. Long enough to sit out one replaced connection.
 pub const DOWN_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Pauses between attempts to prepare a route whose statement was refused on a running server (its
+/// table is away), doubled from the first to the second: each attempt is a line in Postgres's log.
+pub const PREPARE_AGAIN_MIN: Duration = Duration::from_millis(500);
+/// See [`PREPARE_AGAIN_MIN`]: how long a route may stay away after its table is back.
+pub const PREPARE_AGAIN_MAX: Duration = Duration::from_secs(4);
+
+/// Times that a request is given another connection because the one that it was given had ended
+/// before anything was sent on it. Each has been found usable at the time, so twice is an outage.
+pub const UNSENT_RETRIES_MAX: u32 = 2;
+
 /// Times that a read is run again after a serialization failure or deadlock (40001, 40P01).
 pub const CONFLICT_RETRIES_MAX: u32 = 3;
 

@@ -14,7 +14,8 @@ use super::Database;
 use super::connect;
 use super::lane::Permit;
 use super::link::Link;
-use super::statements::{self, Description, Fault, Prepared, is_connection_fault};
+use super::mend::Trouble;
+use super::statements::{Description, Prepared, ends_connection};
 use crate::api::{Bound, ResultKind};
 use crate::error::Failure;
 use crate::json::Raw;
@@ -37,12 +38,37 @@ pub struct Running(RefCell<Option<Rc<Link>>>);
 enum Attempt {
     /// For good.
     Failed(Failure),
-    /// The connection was lost before the answer was complete.
-    Lost,
-    /// The connection does not have the statement in its present form: prepare it again.
-    Stale,
+    /// The connection had ended before anything was sent.
+    Unsent,
+    /// The connection was lost before the answer was complete, with these words.
+    Lost(String),
+    /// The connection does not have the statement in its present form, but this one or none.
+    /// Nothing was run.
+    Stale(Option<Rc<Prepared>>),
+    /// It ran, but its rows are not of the types that it was prepared with: a composite type was
+    /// changed, which Postgres doesn't tell.
+    Misread(Rc<Prepared>),
     /// A conflict with a concurrent transaction; nothing was changed.
     Conflict(Failure),
+}
+
+/// What a request has been through.
+#[derive(Default)]
+struct Retries {
+    lost: bool,
+    stale: bool,
+    unsent: u32,
+    conflicts: u32,
+}
+
+impl Retries {
+    fn unsent(&mut self) -> Result<(), Failure> {
+        self.unsent += 1;
+        match self.unsent <= limits::UNSENT_RETRIES_MAX {
+            true => Ok(()),
+            false => Err(Failure::Unavailable),
+        }
+    }
 }
 
 impl Database {
@@ -56,11 +82,14 @@ impl Database {
         running: Option<&Running>,
         body: &mut Vec<u8>,
     ) -> Result<Outcome, Failure> {
-        let read_only = self.api.routes[route].read_only;
         let start = body.len();
-        let (mut lost, mut stale, mut conflicts) = (false, false, 0);
+        let mut retries = Retries::default();
+        let mut held = None;
         loop {
-            let permit = self.lanes[self.routes[route].lane].acquire().await?;
+            let permit = match held.take() {
+                Some(permit) => permit,
+                None => self.lanes[self.routes[route].lane].acquire().await?,
+            };
             if let Some(Running(link)) = running {
                 link.replace(Some(permit.link.clone()));
             }
@@ -68,29 +97,65 @@ impl Database {
             if let Some(Running(link)) = running {
                 link.take();
             }
-            let again = match attempt {
+            match attempt {
                 Ok(outcome) => return Ok(outcome),
-                Err(attempt) => attempt,
-            };
-            body.truncate(start);
-            match again {
-                Attempt::Failed(failure) => return Err(failure),
-                Attempt::Lost if !read_only => return Err(Failure::OutcomeUnknown),
-                Attempt::Lost if lost => return Err(Failure::Unavailable),
-                Attempt::Lost => lost = true,
-                Attempt::Stale if stale => return Err(Failure::NotPrepared),
-                Attempt::Stale => {
-                    stale = true;
-                    self.prepare_again(&permit, route).await?;
+                Err(attempt) => {
+                    body.truncate(start);
+                    held = self.recover(permit, route, attempt, &mut retries).await?;
                 }
-                Attempt::Conflict(failure) => {
-                    conflicts += 1;
-                    if !read_only || conflicts > limits::CONFLICT_RETRIES_MAX {
-                        return Err(failure);
+            }
+        }
+    }
+
+    /// Makes ready for one more attempt, on this connection if its permit comes back, or gives the
+    /// failure that stands. What may have run is run again only if the route reads.
+    async fn recover(
+        self: &Rc<Self>,
+        permit: Permit,
+        route: usize,
+        attempt: Attempt,
+        retries: &mut Retries,
+    ) -> Result<Option<Permit>, Failure> {
+        let read_only = self.api.routes[route].read_only;
+        match attempt {
+            Attempt::Failed(failure) => Err(failure),
+            Attempt::Unsent => retries.unsent().map(|()| None),
+            Attempt::Lost(_) if !read_only => Err(Failure::OutcomeUnknown),
+            Attempt::Lost(_) if retries.lost => Err(Failure::Unavailable),
+            Attempt::Lost(_) => {
+                retries.lost = true;
+                Ok(None)
+            }
+            Attempt::Stale(_) if retries.stale => Err(Failure::NotPrepared),
+            Attempt::Stale(prepared) => {
+                match self.prepare_again(&permit, route, prepared.as_ref()).await {
+                    Ok(()) => {
+                        // On this connection: the others may still have the old statement.
+                        retries.stale = true;
+                        Ok(Some(permit))
                     }
-                    drop(permit);
-                    self.ring.sleep(Duration::from_millis(1) * conflicts).await;
+                    Err(Trouble::Lost) => retries.unsent().map(|()| None),
+                    Err(Trouble::Failed(failure)) => Err(failure),
                 }
+            }
+            Attempt::Misread(prepared) => {
+                // A write is done, and this answer lost; those of the next ones are not.
+                let again = self.prepare_again(&permit, route, Some(&prepared)).await;
+                if !read_only || retries.stale || again.is_err() {
+                    return Err(Failure::Internal);
+                }
+                retries.stale = true;
+                Ok(Some(permit))
+            }
+            Attempt::Conflict(failure) => {
+                retries.conflicts += 1;
+                if !read_only || retries.conflicts > limits::CONFLICT_RETRIES_MAX {
+                    return Err(failure);
+                }
+                drop(permit);
+                let pause = Duration::from_millis(1) * retries.conflicts;
+                self.ring.sleep(pause).await;
+                Ok(None)
             }
         }
     }
@@ -120,30 +185,41 @@ impl Database {
         bound: &Bound,
         body: &mut Vec<u8>,
     ) -> Result<Outcome, Attempt> {
-        let Some(client) = permit.link.client() else {
-            return Err(Attempt::Failed(Failure::Unavailable));
+        let Some(client) = permit.link.client().filter(|client| !client.is_closed()) else {
+            return Err(Attempt::Unsent);
         };
         let Some(prepared) = permit.link.statement(route) else {
-            return Err(Attempt::Stale);
+            return Err(Attempt::Stale(None));
         };
         let now = &prepared.description;
         if !Rc::ptr_eq(now, description) && !now.binds_like(description) {
-            // The table changed between binding and sending: the bytes are of the old types.
-            return Err(Attempt::Failed(Failure::NotPrepared));
+            // The table changed. Bytes of the types that are known now: the connection is behind.
+            // Otherwise the change came between binding and sending.
+            let known = self.description(route);
+            return Err(match known.is_some_and(|it| it.binds_like(description)) {
+                true => Attempt::Stale(Some(prepared)),
+                false => Attempt::Failed(Failure::NotPrepared),
+            });
         }
         let parameters = (0..bound.values.len()).map(|index| Parameter(bound.value(index)));
-        let rows = client
-            .query_raw(&prepared.statement, parameters)
-            .await
-            .map_err(|error| self.classify(route, &error))?;
-        let rows = std::pin::pin!(rows);
-        self.encode(route, &prepared, rows, body).await
+        let outcome = match client.query_raw(&prepared.statement, parameters).await {
+            Ok(rows) => {
+                let rows = std::pin::pin!(rows);
+                self.encode(route, &prepared, rows, body).await
+            }
+            Err(error) => Err(self.classify(route, &prepared, &error)),
+        };
+        if let Err(Attempt::Lost(reason)) = &outcome {
+            // Nobody else is to be given what is left of the connection.
+            permit.link.lose(&client, reason);
+        }
+        outcome
     }
 
     async fn encode(
         &self,
         route: usize,
-        prepared: &Prepared,
+        prepared: &Rc<Prepared>,
         mut rows: std::pin::Pin<&mut tokio_postgres::RowStream>,
         body: &mut Vec<u8>,
     ) -> Result<Outcome, Attempt> {
@@ -161,7 +237,7 @@ impl Database {
         while let Some(row) = rows
             .try_next()
             .await
-            .map_err(|error| self.classify(route, &error))?
+            .map_err(|error| self.classify(route, prepared, &error))?
         {
             count += 1;
             if fault.is_some() {
@@ -185,6 +261,9 @@ impl Database {
             }
         }
         if let Some(fault) = fault {
+            if fault == Failure::Internal {
+                return Err(Attempt::Misread(prepared.clone()));
+            }
             if fault == Failure::TooLarge {
                 tracing::error!(
                     route = route_file.name,
@@ -204,56 +283,39 @@ impl Database {
         })
     }
 
-    /// Prepares a statement that DDL has changed, on the connection that noticed.
-    async fn prepare_again(&self, permit: &Permit, route: usize) -> Result<(), Failure> {
-        let client = permit.link.client().ok_or(Failure::Unavailable)?;
-        match statements::prepare(&self.api, route, &client).await {
-            Ok(prepared) => {
-                let prepared = self.learn(route, prepared);
-                permit.link.replace_statement(route, Rc::new(prepared));
-                Ok(())
-            }
-            Err(Fault::Lost(_)) => Err(Failure::Unavailable),
-            Err(Fault::Refused(diagnostics)) => {
-                statements::note_fault(self, route, &diagnostics);
-                Err(Failure::NotPrepared)
-            }
-        }
-    }
-
-    fn classify(&self, route: usize, error: &tokio_postgres::Error) -> Attempt {
+    fn classify(
+        &self,
+        route: usize,
+        prepared: &Rc<Prepared>,
+        error: &tokio_postgres::Error,
+    ) -> Attempt {
+        let name = &self.api.routes[route].name;
         let Some(refusal) = error.as_db_error() else {
-            return match error.is_closed()
+            let gone = error.is_closed()
                 || error
                     .source()
-                    .is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-            {
-                true => Attempt::Lost,
-                false => {
-                    tracing::error!(route = self.api.routes[route].name, %error, "driver error");
-                    Attempt::Failed(Failure::Internal)
-                }
-            };
+                    .is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+            if !gone {
+                // The two sides no longer agree on what comes next: not one more row of this
+                // connection can be trusted.
+                tracing::error!(route = name, %error, "driver error");
+            }
+            return Attempt::Lost(connect::chain(error));
         };
         let state = refusal.code().code();
-        if is_stale(refusal) {
-            return Attempt::Stale;
+        if ends_connection(refusal) {
+            return Attempt::Lost(format!("{} ({state})", refusal.message()));
         }
-        if is_connection_fault(state) {
-            return Attempt::Lost;
+        if is_stale(refusal) {
+            return Attempt::Stale(Some(prepared.clone()));
         }
         let failure = Failure::Sql {
             state: state.to_owned(),
             raised: (state == "P0001").then(|| refusal.message().to_owned()),
         };
         if failure.answer().0 >= 500 {
-            let name = &self.api.routes[route].name;
-            tracing::error!(
-                route = name,
-                state,
-                message = refusal.message(),
-                "statement failed"
-            );
+            let message = refusal.message();
+            tracing::error!(route = name, state, message, "statement failed");
         }
         match state {
             "40001" | "40P01" => Attempt::Conflict(failure),
@@ -262,11 +324,15 @@ impl Database {
     }
 }
 
-/// Whether the connection's prepared statement is gone, or its plan no longer fits the tables.
+/// Whether the connection's prepared statement is gone, or no longer fits the tables and types.
 fn is_stale(refusal: &DbError) -> bool {
     match refusal.code().code() {
         "26000" => true,
         "0A000" => refusal.routine() == Some("RevalidateCachedQuery"),
+        // A parameter's type was dropped and made again. Internal messages are not translated.
+        "XX000" => refusal
+            .message()
+            .starts_with("cache lookup failed for type"),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::connect::within;
@@ -18,6 +18,9 @@ use crate::config;
 use crate::error::Failure;
 use crate::limits;
 use crate::ring::Ring;
+
+/// Different reasons of one outage that the log is told at the most.
+const TOLD_MAX: usize = 16;
 
 /// Routes that share connections.
 #[derive(Debug)]
@@ -100,6 +103,15 @@ pub struct Lane {
     down_since: Cell<Option<Instant>>,
     /// Why, in the words of the last failed attempt.
     down_reason: RefCell<String>,
+    /// The reasons that the log has had since the lane was last whole, or went down.
+    told: RefCell<Vec<String>>,
+}
+
+/// A request's stay in the queue. Whoever leaves early, because of its timeout or because nobody
+/// waits for it any more, leaves no trace: a place that was granted meanwhile goes back.
+struct Waiting<'a> {
+    lane: &'a Rc<Lane>,
+    waiter: Rc<Waiter>,
 }
 
 /// A request that waits for a place.
@@ -107,12 +119,14 @@ pub struct Lane {
 struct Waiter {
     link: RefCell<Option<Rc<Link>>>,
     refused: Cell<bool>,
+    /// Taken out of the queue, with a link or refused.
+    left: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 /// A place on a connection. Held until the answer is complete, as what was sent can't be unsent.
 pub struct Permit {
-    lane: Rc<Lane>,
+    pub(super) lane: Rc<Lane>,
     /// The connection.
     pub link: Rc<Link>,
 }
@@ -135,7 +149,13 @@ impl Lane {
             turn: Cell::new(0),
             down_since: Cell::new(Some(ring.now())),
             down_reason: RefCell::new("not connected yet".to_owned()),
+            told: RefCell::default(),
         })
+    }
+
+    /// Whether a cancellation may end whatever a connection of this lane runs.
+    pub(super) fn cancellable(&self) -> bool {
+        self.depth == 1
     }
 
     pub(super) fn links(&self) -> &[Rc<Link>] {
@@ -169,33 +189,19 @@ impl Lane {
     async fn wait(self: &Rc<Self>) -> Result<Permit, Failure> {
         let waiter = Rc::new(Waiter::default());
         self.waiting.borrow_mut().push_back(waiter.clone());
-        let granted = poll_fn(|context| {
-            if let Some(link) = waiter.link.take() {
-                return Poll::Ready(Ok(link));
-            }
-            if waiter.refused.get() {
-                return Poll::Ready(Err(Failure::Unavailable));
-            }
-            waiter.waker.replace(Some(context.waker().clone()));
-            Poll::Pending
-        });
-        match within(&self.ring, self.acquire_timeout, granted).await {
-            Some(outcome) => outcome.map(|link| Permit {
-                lane: self.clone(),
-                link,
-            }),
-            None => {
-                let mut waiting = self.waiting.borrow_mut();
-                waiting.retain(|other| !Rc::ptr_eq(other, &waiter));
-                Err(match self.down_since.get() {
-                    Some(_) => Failure::Unavailable,
-                    None => Failure::AcquireTimeout,
-                })
-            }
-        }
+        let waiting = Waiting { lane: self, waiter };
+        let granted = poll_fn(|context| waiting.poll(context));
+        let outcome = within(&self.ring, self.acquire_timeout, granted).await;
+        outcome.unwrap_or_else(|| {
+            Err(match self.down_since.get() {
+                Some(_) => Failure::Unavailable,
+                None => Failure::AcquireTimeout,
+            })
+        })
     }
 
-    fn permit(self: &Rc<Self>, link: Rc<Link>) -> Permit {
+    /// A place on this connection, whatever it has in flight.
+    pub(super) fn permit(self: &Rc<Self>, link: Rc<Link>) -> Permit {
         link.enter(self.ring.now());
         Permit {
             lane: self.clone(),
@@ -223,32 +229,39 @@ impl Lane {
                 return;
             };
             let waiter = waiting.pop_front().expect("not empty");
+            waiter.left.set(true);
             link.enter(self.ring.now());
             waiter.link.replace(Some(link));
             waiter.wake();
         }
     }
 
-    /// A link came up.
-    pub(super) fn link_up(&self) {
+    /// A link came up. True when the lane is whole again after a fault that the log was told of.
+    pub(super) fn link_up(&self) -> bool {
         if self.down_since.take().is_some() {
             self.down_reason.borrow_mut().clear();
         }
         self.serve_waiting();
+        let whole = self.links.iter().all(|link| link.usable());
+        whole && !std::mem::take(&mut *self.told.borrow_mut()).is_empty()
     }
 
-    /// A link went down, or could not be opened, because of `reason`. True when it tells something
-    /// new: the same reason again is no news.
+    /// A link went down, or could not be opened, because of `reason`. True when that is news for the
+    /// log: a reason is told once until the lane is whole again, however many connections and
+    /// attempts meet with it, and once more when the last connection goes.
     pub(super) fn link_down(&self, reason: &str) -> bool {
-        if self.links.iter().any(|link| link.usable()) {
-            return true;
+        let mut told = self.told.borrow_mut();
+        if !self.links.iter().any(|link| link.usable()) {
+            if self.down_since.get().is_none() {
+                self.down_since.set(Some(self.ring.now()));
+                told.clear();
+            }
+            reason.clone_into(&mut self.down_reason.borrow_mut());
         }
-        if self.down_since.get().is_none() {
-            self.down_since.set(Some(self.ring.now()));
+        let news = told.len() < TOLD_MAX && !told.iter().any(|known| known == reason);
+        if news {
+            told.push(reason.to_owned());
         }
-        let mut known = self.down_reason.borrow_mut();
-        let news = *known != reason;
-        reason.clone_into(&mut known);
         news
     }
 
@@ -257,9 +270,41 @@ impl Lane {
         let down_for = self.down_since.get().map(|since| self.ring.now() - since);
         if down_for.is_some_and(|time| time >= limits::DOWN_PATIENCE) {
             for waiter in self.waiting.borrow_mut().drain(..) {
+                waiter.left.set(true);
                 waiter.refused.set(true);
                 waiter.wake();
             }
+        }
+    }
+}
+
+impl Waiting<'_> {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Permit, Failure>> {
+        if let Some(link) = self.waiter.link.take() {
+            return Poll::Ready(Ok(Permit {
+                lane: self.lane.clone(),
+                link,
+            }));
+        }
+        if self.waiter.refused.get() {
+            return Poll::Ready(Err(Failure::Unavailable));
+        }
+        self.waiter.waker.replace(Some(context.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.waiter.left.get() {
+            let mut waiting = self.lane.waiting.borrow_mut();
+            waiting.retain(|other| !Rc::ptr_eq(other, &self.waiter));
+        }
+        if let Some(link) = self.waiter.link.take() {
+            drop(Permit {
+                lane: self.lane.clone(),
+                link,
+            });
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio_postgres::{AsyncMessage, Client};
 use super::Database;
 use super::connect::{self, Connected};
 use super::lane::Lane;
+use super::mend::Preparation;
 use super::statements::{self, Prepared};
 use crate::limits;
 use crate::ring::Ring;
@@ -27,9 +28,11 @@ pub struct Link {
     heard: Cell<Instant>,
     /// To be replaced: nothing new is sent, what is in flight is waited for.
     retiring: Cell<bool>,
-    /// To be closed now, whatever is in flight.
-    killed: Cell<bool>,
+    /// To be closed now, whatever is in flight, for this reason.
+    killed: RefCell<Option<String>>,
     driver: RefCell<Option<Waker>>,
+    /// Statements that are being prepared again, by route.
+    preparations: RefCell<Vec<(usize, Rc<Preparation>)>>,
 }
 
 struct Open {
@@ -45,14 +48,17 @@ impl Link {
             in_flight: Cell::new(0),
             heard: Cell::new(now),
             retiring: Cell::new(false),
-            killed: Cell::new(false),
+            killed: RefCell::default(),
             driver: RefCell::default(),
+            preparations: RefCell::default(),
         })
     }
 
     /// Whether a statement may be sent.
     pub(super) fn usable(&self) -> bool {
-        !self.retiring.get() && !self.killed.get() && self.open.borrow().is_some()
+        // A connection that has ended is still here until its keeper has looked.
+        let open = |open: &Option<Open>| open.as_ref().is_some_and(|o| !o.client.is_closed());
+        !self.retiring.get() && !self.is_killed() && open(&self.open.borrow())
     }
 
     /// Statements sent, or about to be, and not answered.
@@ -84,10 +90,39 @@ impl Link {
         open.as_ref()?.statements[route].clone()
     }
 
-    pub(super) fn replace_statement(&self, route: usize, prepared: Rc<Prepared>) {
-        if let Some(open) = &mut *self.open.borrow_mut() {
-            open.statements[route] = Some(prepared);
-        }
+    /// Puts a statement in the place of the present one, if `client` is still the connection.
+    pub(super) fn replace_statement(
+        &self,
+        client: &Rc<Client>,
+        route: usize,
+        prepared: Rc<Prepared>,
+    ) {
+        let replaced = match &mut *self.open.borrow_mut() {
+            Some(open) if Rc::ptr_eq(&open.client, client) => {
+                open.statements[route].replace(prepared)
+            }
+            _ => None,
+        };
+        drop(replaced); // closes the statement on the server, once nobody runs it
+    }
+
+    /// The preparation of a route's statement that is under way.
+    pub(super) fn preparation(&self, route: usize) -> Option<Rc<Preparation>> {
+        let preparations = self.preparations.borrow();
+        let mut running = preparations.iter();
+        running
+            .find(|(of, _)| *of == route)
+            .map(|(_, preparation)| preparation.clone())
+    }
+
+    pub(super) fn add_preparation(&self, route: usize, preparation: Rc<Preparation>) {
+        self.preparations.borrow_mut().push((route, preparation));
+    }
+
+    pub(super) fn remove_preparation(&self, route: usize) {
+        self.preparations
+            .borrow_mut()
+            .retain(|(of, _)| *of != route);
     }
 
     /// Lets the connection finish what is in flight and be opened anew.
@@ -97,9 +132,25 @@ impl Link {
     }
 
     /// Ends the connection now.
-    pub(super) fn kill(&self) {
-        self.killed.set(true);
+    pub(super) fn kill(&self, reason: &str) {
+        let mut killed = self.killed.borrow_mut();
+        if killed.is_none() {
+            *killed = Some(reason.to_owned());
+        }
+        drop(killed);
         self.wake_driver();
+    }
+
+    /// Ends the connection that `client` belongs to, if it is still that of the link.
+    pub(super) fn lose(&self, client: &Rc<Client>, reason: &str) {
+        let present = self.client();
+        if present.is_some_and(|present| Rc::ptr_eq(&present, client)) {
+            self.kill(reason);
+        }
+    }
+
+    fn is_killed(&self) -> bool {
+        self.killed.borrow().is_some()
     }
 
     fn wake_driver(&self) {
@@ -116,32 +167,50 @@ pub(super) async fn keep(database: Rc<Database>, lane: Rc<Lane>, link: Rc<Link>)
     loop {
         let reason = match connect::connect(&ring, &database.target, lane.statement_timeout).await {
             Err(error) => error.to_string(),
-            Ok(connected) => {
-                let reason = serve(&database, &lane, &link, connected).await;
-                pause = limits::RECONNECT_MIN;
-                match reason {
-                    None => continue, // replaced on purpose: open the next one at once
-                    Some(reason) => reason,
+            Ok(connected) => match serve(&database, &lane, &link, connected).await {
+                End::Replaced => {
+                    pause = limits::RECONNECT_MIN;
+                    continue; // on purpose: open the next one at once
                 }
-            }
+                End::Lost(reason) => {
+                    pause = limits::RECONNECT_MIN;
+                    reason
+                }
+                End::Stillborn(reason) => reason,
+            },
         };
         if lane.link_down(&reason) {
-            tracing::warn!(lane = lane.name, reason, "no connection to Postgres");
+            match lane.down() {
+                Some(_) => tracing::warn!(lane = lane.name, reason, "no connection to Postgres"),
+                None => {
+                    tracing::warn!(lane = lane.name, reason, "a connection to Postgres is down")
+                }
+            }
         }
         ring.sleep(jitter(pause)).await;
         pause = (pause * 2).min(limits::RECONNECT_MAX);
     }
 }
 
-/// One connection from its first statement to its end; why it ended, or `None` when it was retired.
+/// How a connection ended.
+enum End {
+    /// It was retired.
+    Replaced,
+    /// It served, and was lost for this reason.
+    Lost(String),
+    /// It never came to serve, for this reason.
+    Stillborn(String),
+}
+
+/// One connection from its first statement to its end.
 async fn serve(
     database: &Rc<Database>,
     lane: &Rc<Lane>,
     link: &Rc<Link>,
     (client, connection): Connected,
-) -> Option<String> {
+) -> End {
     link.retiring.set(false);
-    link.killed.set(false);
+    link.killed.take();
     let client = Rc::new(client);
     let ended: Rc<RefCell<Option<String>>> = Rc::default();
     let watcher: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -155,17 +224,26 @@ async fn serve(
             }
         }
     });
-    let statements = match statements::prepare_all(database, lane, &client).await {
-        Ok(statements) => statements,
-        Err(error) => {
-            link.kill();
-            return Some(connect::Error::from(error).to_string());
+    let preparing = statements::prepare_all(database, lane, &client);
+    let patience = prepare_patience(lane);
+    let statements = match connect::within(&database.ring, patience, preparing).await {
+        Some(Ok(statements)) => statements,
+        Some(Err(error)) => {
+            link.kill("the statements could not be prepared");
+            return End::Stillborn(connect::Error::from(error).to_string());
+        }
+        None => {
+            let reason = format!("the statements were not prepared within {patience:?}");
+            link.kill(&reason);
+            return End::Stillborn(reason);
         }
     };
     if ended.borrow().is_none() {
         link.open.replace(Some(Open { client, statements }));
         tracing::debug!(lane = lane.name, "connected to Postgres");
-        lane.link_up();
+        if lane.link_up() {
+            tracing::info!(lane = lane.name, "connected to Postgres again");
+        }
     }
     let recycled = database.ring.sleep(match lane.recycle.is_zero() {
         true => Duration::from_secs(u64::from(u32::MAX)),
@@ -185,7 +263,16 @@ async fn serve(
     .await;
     link.open.take();
     lane.serve_waiting();
-    (!link.retiring.get() || link.killed.get()).then_some(reason)
+    match link.retiring.get() && !link.is_killed() {
+        true => End::Replaced,
+        false => End::Lost(reason),
+    }
+}
+
+/// Postgres ends each Parse at the statement timeout; past all of them together it is frozen.
+fn prepare_patience(lane: &Lane) -> Duration {
+    let routes = u32::try_from(lane.routes.len()).unwrap_or(u32::MAX);
+    limits::CONNECT_TIMEOUT.saturating_add(lane.statement_timeout.saturating_mul(routes))
 }
 
 /// Drives the connection until it ends, is killed, or is retired and idle; why.
@@ -193,8 +280,8 @@ async fn drive(link: &Link, connection: impl Drive) -> String {
     let mut connection = std::pin::pin!(connection);
     poll_fn(|context| {
         link.driver.replace(Some(context.waker().clone()));
-        if link.killed.get() {
-            return Poll::Ready("the connection was silent for too long".to_owned());
+        if let Some(reason) = &*link.killed.borrow() {
+            return Poll::Ready(reason.clone());
         }
         if link.retiring.get() && link.in_flight() == 0 {
             return Poll::Ready("replaced".to_owned());
@@ -232,16 +319,19 @@ where
 /// statement may run: the server is frozen or the network is cut.
 pub(super) async fn watch(ring: Rc<Ring>, lane: Rc<Lane>) {
     loop {
+        let before = ring.now();
         ring.sleep(WATCH_INTERVAL).await;
         lane.refuse_waiting();
-        if lane.statement_timeout.is_zero() {
+        // A core that stood still has not heard what has arrived meanwhile: it will by the next look.
+        let stood_still = ring.now() - before > 4 * WATCH_INTERVAL;
+        if lane.statement_timeout.is_zero() || stood_still {
             continue;
         }
         let patience = lane.statement_timeout + limits::SILENCE_GRACE;
         for link in lane.links() {
             let silent = ring.now().saturating_duration_since(link.heard.get());
-            if link.in_flight() > 0 && silent > patience && !link.killed.get() {
-                link.kill();
+            if link.in_flight() > 0 && silent > patience {
+                link.kill("the connection was silent for too long");
             }
         }
     }
@@ -250,4 +340,19 @@ pub(super) async fn watch(ring: Rc<Ring>, lane: Rc<Lane>) {
 /// Between half of `pause` and all of it, so that many links don't come back in step.
 fn jitter(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + (connect::random() % 1024) as f64 / 2048.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_between_half_and_all_of_its_length_and_varies() {
+        let pause = Duration::from_millis(800);
+        let pauses: Vec<Duration> = (0..1000).map(|_| jitter(pause)).collect();
+        assert!(pauses.iter().all(|it| (pause / 2..pause).contains(it)));
+        let (least, most) = (pauses.iter().min(), pauses.iter().max());
+        assert!(least < Some(&(pause * 5 / 8)) && most > Some(&(pause * 7 / 8)));
+        assert_eq!(jitter(Duration::ZERO), Duration::ZERO);
+    }
 }

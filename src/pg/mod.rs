@@ -2,12 +2,14 @@
 //!
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
 //! ring, `statements` prepares the routes on it, `link` keeps one connection alive, `lane` is a
-//! group of links with a bounded queue in front, `execute` runs one request's statement.
+//! group of links with a bounded queue in front, `execute` runs one request's statement, `mend`
+//! prepares again what DDL changed.
 
 pub mod connect;
 pub mod execute;
 pub mod lane;
 pub mod link;
+mod mend;
 pub mod statements;
 pub mod url;
 
@@ -86,6 +88,7 @@ impl Database {
                 ring.spawn(link::keep(database.clone(), lane.clone(), link.clone()));
             }
             ring.spawn(link::watch(ring.clone(), lane.clone()));
+            ring.spawn(mend::keep_prepared(database.clone(), lane.clone()));
         }
         database
     }
@@ -130,9 +133,20 @@ impl Database {
             Known::Described(description) if description.is_like(&prepared.description) => {
                 prepared.description = description.clone();
             }
-            _ => *known = Known::Described(prepared.description.clone()),
+            _ => {
+                if let Known::Fault(_) = &*known {
+                    let name = &self.api.routes[route].name;
+                    tracing::info!(route = name, "the route's statement prepares again");
+                }
+                *known = Known::Described(prepared.description.clone());
+            }
         }
         prepared
+    }
+
+    /// Whether the route is refused because its statement does not prepare.
+    fn is_at_fault(&self, route: usize) -> bool {
+        matches!(&*self.routes[route].known.borrow(), Known::Fault(_))
     }
 
     fn learn_fault(&self, route: usize, reason: String) {

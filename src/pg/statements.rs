@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
@@ -40,7 +40,8 @@ impl Description {
 
 /// Why a route's statement is of no use.
 pub enum Fault {
-    /// The connection is gone: says nothing of the statement.
+    /// Says nothing of the statement: the connection is gone, or Postgres could not look at the
+    /// statement now, because of a lock for one.
     Lost(tokio_postgres::Error),
     /// Postgres or the plan refused it: where and why.
     Refused(Vec<Diagnostic>),
@@ -63,8 +64,17 @@ pub(super) async fn prepare_all(
     for (&route, outcome) in lane.routes.iter().zip(prepared) {
         match outcome {
             Ok(prepared) => statements[route] = Some(Rc::new(database.learn(route, prepared))),
-            Err(Fault::Lost(error)) => return Err(error),
             Err(Fault::Refused(diagnostics)) => note_fault(database, route, &diagnostics),
+            Err(Fault::Lost(error)) => match error.as_db_error() {
+                // Left out for now; what is known of it from other connections holds.
+                Some(refusal) if is_passing(refusal.code().code()) => {
+                    if matches!(*database.routes[route].known.borrow(), Known::Described(_)) {
+                        continue;
+                    }
+                    note_reason(database, route, refusal.message().to_owned());
+                }
+                _ => return Err(error),
+            },
         }
     }
     Ok(statements)
@@ -80,7 +90,7 @@ pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepare
         Ok(statement) => statement,
         Err(error) => {
             return Err(match error.as_db_error() {
-                Some(refusal) if !is_connection_fault(refusal.code().code()) => {
+                Some(refusal) if speaks_of_the_statement(refusal) => {
                     Fault::Refused(vec![route.prepare_fault(
                         api,
                         refusal.message(),
@@ -119,15 +129,35 @@ fn position(refusal: &DbError) -> Option<u32> {
     }
 }
 
-/// States that speak of the connection or the server, not of the statement (Postgres appendix A).
-pub(super) fn is_connection_fault(state: &str) -> bool {
-    state.starts_with("08") || state.starts_with("57P") || state.starts_with("53")
+fn speaks_of_the_statement(refusal: &DbError) -> bool {
+    let state = refusal.code().code();
+    // 26000: one of the driver's own statements is gone.
+    !ends_connection(refusal) && !is_passing(state) && !state.starts_with("53") && state != "26000"
+}
+
+/// Whether the session is over with this message. The class of the state doesn't tell: a foreign
+/// table's 08001, or a temporary file over its limit (53400), leave the session as it was.
+pub(super) fn ends_connection(refusal: &DbError) -> bool {
+    matches!(
+        refusal.parsed_severity(),
+        Some(Severity::Fatal | Severity::Panic)
+    )
+}
+
+/// States of a moment: cancelled, a lock, a conflict with a concurrent transaction (Postgres
+/// appendix A).
+pub(super) fn is_passing(state: &str) -> bool {
+    matches!(state, "57014" | "55P03" | "40001" | "40P01")
 }
 
 pub(super) fn note_fault(database: &Database, route: usize, diagnostics: &[Diagnostic]) {
     let reason = diagnostics
         .first()
         .map_or_else(String::new, |first| first.message().to_owned());
+    note_reason(database, route, reason);
+}
+
+fn note_reason(database: &Database, route: usize, reason: String) {
     let news = match &*database.routes[route].known.borrow() {
         Known::Fault(known) => *known != reason,
         Known::Nothing | Known::Described(_) => true,

@@ -1,0 +1,159 @@
+//! Statements that DDL has changed are prepared again: once on a connection, however many requests
+//! ask for it at a time, and from time to time in the background while a route does not prepare.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use super::Database;
+use super::lane::{Lane, Permit};
+use super::link::Link;
+use super::statements::{self, Fault, Prepared};
+use crate::error::Failure;
+use crate::limits;
+
+/// A preparation under way on one connection, and who waits for it.
+#[derive(Default)]
+pub(super) struct Preparation {
+    outcome: RefCell<Option<Result<(), Trouble>>>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+/// Why a statement was not prepared.
+#[derive(Clone)]
+pub(super) enum Trouble {
+    /// The connection is gone or of no more use; another one may do.
+    Lost,
+    /// Postgres refused.
+    Failed(Failure),
+}
+
+impl Database {
+    /// Prepares a route's statement on a connection in place of `stale`, which a request has found to
+    /// be of no more use; `None` when there was none. Whoever comes second waits for the first.
+    pub(super) async fn prepare_again(
+        self: &Rc<Self>,
+        permit: &Permit,
+        route: usize,
+        stale: Option<&Rc<Prepared>>,
+    ) -> Result<(), Trouble> {
+        if let Some(present) = permit.link.statement(route)
+            && !stale.is_some_and(|stale| Rc::ptr_eq(stale, &present))
+        {
+            return Ok(()); // somebody has done it meanwhile
+        }
+        let preparation = self.start_preparation(&permit.lane, &permit.link, route);
+        preparation.done().await
+    }
+
+    /// A task of its own, so that it comes to its end whatever becomes of the request that asked.
+    fn start_preparation(
+        self: &Rc<Self>,
+        lane: &Rc<Lane>,
+        link: &Rc<Link>,
+        route: usize,
+    ) -> Rc<Preparation> {
+        if let Some(running) = link.preparation(route) {
+            return running;
+        }
+        let preparation = Rc::<Preparation>::default();
+        link.add_preparation(route, preparation.clone());
+        // It is in flight like any statement: silence is noticed, and the end of it waited for.
+        let permit = lane.permit(link.clone());
+        self.ring.spawn({
+            let (database, preparation) = (self.clone(), preparation.clone());
+            async move {
+                let outcome = database.prepare_on(&permit.link, route).await;
+                permit.link.remove_preparation(route);
+                drop(permit);
+                preparation.finish(outcome);
+            }
+        });
+        preparation
+    }
+
+    async fn prepare_on(&self, link: &Link, route: usize) -> Result<(), Trouble> {
+        let client = link.client().ok_or(Trouble::Lost)?;
+        // A composite type keeps its number when its members change.
+        client.clear_type_cache();
+        match statements::prepare(&self.api, route, &client).await {
+            Ok(prepared) => {
+                let prepared = Rc::new(self.learn(route, prepared));
+                link.replace_statement(&client, route, prepared);
+                Ok(())
+            }
+            Err(Fault::Refused(diagnostics)) => {
+                statements::note_fault(self, route, &diagnostics);
+                Err(Trouble::Failed(Failure::NotPrepared))
+            }
+            Err(Fault::Lost(error)) => Err(match error.code().map(|state| state.code()) {
+                // Even the driver's own statements are gone (DEALLOCATE ALL): start afresh.
+                Some("26000") => {
+                    link.retire();
+                    Trouble::Lost
+                }
+                Some(state) if statements::is_passing(state) => Trouble::Failed(Failure::Sql {
+                    state: state.to_owned(),
+                    raised: None,
+                }),
+                _ => Trouble::Lost,
+            }),
+        }
+    }
+}
+
+impl Preparation {
+    async fn done(&self) -> Result<(), Trouble> {
+        poll_fn(|context| {
+            if let Some(outcome) = &*self.outcome.borrow() {
+                return Poll::Ready(outcome.clone());
+            }
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.iter().any(|known| known.will_wake(context.waker())) {
+                waiting.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn finish(&self, outcome: Result<(), Trouble>) {
+        self.outcome.replace(Some(outcome));
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Prepares, while there are any, the statements that a lane's connections lack: those of a route whose
+/// table was away, or locked, when the connection was opened.
+pub(super) async fn keep_prepared(database: Rc<Database>, lane: Rc<Lane>) {
+    let mut pause = limits::PREPARE_AGAIN_MIN;
+    loop {
+        database.ring.sleep(pause).await;
+        pause = match prepare_missing(&database, &lane).await {
+            true => limits::PREPARE_AGAIN_MIN,
+            false => (pause * 2).min(limits::PREPARE_AGAIN_MAX),
+        };
+    }
+}
+
+/// True when nothing is missing any more. A route that is refused on one connection is not tried on
+/// the others.
+async fn prepare_missing(database: &Rc<Database>, lane: &Rc<Lane>) -> bool {
+    let mut complete = true;
+    for &route in &lane.routes {
+        for link in lane.links() {
+            let lacking = link.statement(route).is_none() || database.is_at_fault(route);
+            let undisturbed = !lane.cancellable() || link.in_flight() == 0;
+            if !(lacking && undisturbed && link.usable()) {
+                continue;
+            }
+            let preparation = database.start_preparation(lane, link, route);
+            if preparation.done().await.is_err() {
+                complete = false;
+                break;
+            }
+        }
+    }
+    complete
+}
