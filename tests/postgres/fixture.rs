@@ -1,0 +1,274 @@
+//! A Postgres that may be broken, the routes that are asked meanwhile, and the load that asks them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pinion::demo::postgres::{Cluster, Options, find_binaries};
+use sonic_rs::JsonValueTrait;
+
+use crate::support::{Client, PATIENCE, Postgres, Response, Server, TempDir};
+
+/// Items under load, and a table for writes. Tables that a test changes are its own.
+const SCHEMA: &str = "
+create table items (id int4 primary key, name text not null);
+insert into items select n, 'item ' || n from generate_series(1, 1000) n;
+create table effects (id serial, key text unique);
+create role limited login connection limit 0;
+grant select on items to limited;
+";
+
+pub const ROUTES: &str = r#"
+[[route]]
+name = "get_item"
+method = "GET"
+path = "/items/{id}"
+result = "one"
+sql = "select id, name from items where id = :id"
+
+[[route]]
+name = "nap"
+method = "GET"
+path = "/nap/{id}"
+result = "one"
+sql = "select :id::int4 as id from pg_sleep(:seconds::float8)"
+[route.params]
+seconds = { in = "query", default = 0 }
+
+[[route]]
+name = "divide"
+method = "GET"
+path = "/divide/{id}/{by}"
+result = "scalar"
+sql = "select :id::int4 / :by::int4"
+
+[[route]]
+name = "add_effect"
+method = "POST"
+path = "/effects/{key}"
+result = "exec"
+sql = "insert into effects (key) select :key::text from pg_sleep(:seconds::float8)"
+[route.params]
+seconds = { in = "query", default = 0 }
+
+[[route]]
+name = "setting"
+method = "GET"
+path = "/settings/{name}"
+result = "scalar"
+sql = "select current_setting(:name)"
+"#;
+
+/// One more route that reads, for a test's own table.
+pub fn read_route(name: &str, sql: &str) -> String {
+    let result = if sql.contains(":id") { "one" } else { "many" };
+    let id = if sql.contains(":id") { "/{id}" } else { "" };
+    format!(
+        "\n[[route]]\nname = \"{name}\"\nmethod = \"GET\"\npath = \"/{name}{id}\"\n\
+         result = \"{result}\"\nsql = '''{sql}'''\n"
+    )
+}
+
+/// The cluster that tests share which don't break it.
+pub fn shared() -> Arc<Postgres> {
+    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(|it| it.into_inner());
+    if let Some(postgres) = shared.upgrade() {
+        return postgres;
+    }
+    let postgres = Arc::new(Postgres::start(SCHEMA));
+    *shared = Arc::downgrade(&postgres);
+    postgres
+}
+
+/// The URL with a setting more. A name of its own tells a server's backends from the others'.
+pub fn with(url: &str, setting: &str) -> String {
+    format!("{url}&{setting}")
+}
+
+/// A cluster that can be stopped and started again.
+pub struct Breakable {
+    cluster: Option<Cluster>,
+    directory: TempDir,
+    pub url: String,
+}
+
+impl Breakable {
+    pub fn start() -> Breakable {
+        let mut breakable = Breakable {
+            cluster: None,
+            directory: TempDir::new(),
+            url: String::new(),
+        };
+        breakable.start_again();
+        let cluster = breakable.cluster.as_ref().expect("it was started");
+        cluster.ensure_loaded(SCHEMA).expect("the schema");
+        breakable
+    }
+
+    pub fn start_again(&mut self) {
+        let options = Options {
+            installation: find_binaries(None).expect("a Postgres installation"),
+            data_dir: self.directory.path().join("postgres"),
+            fresh: false,
+        };
+        let cluster = Cluster::start(&options).expect("a cluster");
+        self.url = cluster.url();
+        self.cluster = Some(cluster);
+    }
+
+    /// `pg_ctl stop -m immediate`: every backend is gone at once, as after a crash.
+    pub fn stop_immediately(&mut self) {
+        let cluster = self.cluster.as_ref().expect("it runs");
+        let pid = cluster.server_pid().expect("it runs");
+        signal("-QUIT", &pid.to_string());
+        self.stop();
+    }
+
+    pub fn stop(&mut self) {
+        drop(self.cluster.take());
+    }
+}
+
+pub fn signal(signal: &str, pid: &str) {
+    let status = Command::new("kill").args([signal, pid]).status();
+    assert!(status.expect("kill").success(), "kill {signal} {pid}");
+}
+
+/// The process ids of a server's backends.
+pub fn backends(postgres: &Postgres, name: &str) -> Vec<String> {
+    let sql = format!("select pid from pg_stat_activity where application_name = '{name}'");
+    let pids = postgres.sql(&sql);
+    pids.lines().map(str::to_owned).collect()
+}
+
+pub fn terminate(postgres: &Postgres, name: &str, limit: &str) {
+    postgres.sql(&format!(
+        "select pg_terminate_backend(pid) from (select pid from pg_stat_activity \
+         where application_name = '{name}' limit {limit}) backends"
+    ));
+}
+
+/// Waits until it is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    start.elapsed()
+}
+
+/// Lines of the server's log that contain `part`.
+pub fn lines(server: &mut Server, part: &str) -> usize {
+    let log = server.log();
+    log.iter().filter(|line| line.contains(part)).count()
+}
+
+/// Clients that ask for items all the time, some requests pipelined, and check every answer.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Tally>>,
+}
+
+/// What the load saw.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Answers by status. Those with 200 had the row that was asked for.
+    pub statuses: BTreeMap<u16, usize>,
+    /// The longest wait for one round of answers.
+    pub slowest: Duration,
+}
+
+impl Load {
+    pub fn start(address: SocketAddr, clients: usize) -> Load {
+        let stop = Arc::<AtomicBool>::default();
+        let clients = (0..clients)
+            .map(|number| {
+                let stop = stop.clone();
+                std::thread::spawn(move || ask(address, number, &stop))
+            })
+            .collect();
+        Load { stop, clients }
+    }
+
+    /// Ends the load. Fails when an answer was wrong, cut or never came.
+    pub fn stop(self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut total = Tally::default();
+        for client in self.clients {
+            let tally = client.join().expect("every answer is right");
+            for (status, count) in tally.statuses {
+                *total.statuses.entry(status).or_default() += count;
+            }
+            total.slowest = total.slowest.max(tally.slowest);
+        }
+        total
+    }
+
+    pub fn during<T>(address: SocketAddr, work: impl FnOnce() -> T) -> (T, Tally) {
+        let load = Load::start(address, 4);
+        std::thread::sleep(Duration::from_millis(100));
+        let value = work();
+        std::thread::sleep(Duration::from_millis(300));
+        (value, load.stop())
+    }
+}
+
+impl Tally {
+    pub fn ok(&self) -> usize {
+        self.statuses.get(&200).copied().unwrap_or(0)
+    }
+
+    /// Only these statuses, and some successes.
+    pub fn expect(&self, statuses: &[u16]) {
+        assert!(self.ok() > 0, "{self:?}");
+        let known = |status: &u16| statuses.contains(status);
+        assert!(self.statuses.keys().all(known), "{self:?}");
+    }
+}
+
+fn ask(address: SocketAddr, number: usize, stop: &AtomicBool) -> Tally {
+    let mut client = Client::connect(address);
+    let mut tally = Tally::default();
+    let mut next = number * 131;
+    while !stop.load(Ordering::Relaxed) {
+        let ids: Vec<usize> = (0..4).map(|step| (next + step * 7) % 1000 + 1).collect();
+        next += 31;
+        let start = Instant::now();
+        let requests: String = ids.iter().map(|id| get(&format!("/items/{id}"))).collect();
+        client.send(requests);
+        for id in ids {
+            let response = client.response();
+            *tally.statuses.entry(response.status).or_default() += 1;
+            check(&response, id);
+        }
+        tally.slowest = tally.slowest.max(start.elapsed());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    tally
+}
+
+/// The text of a request.
+pub fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// An answer with 200 is of the row that was asked for; one with 503 says when to come again.
+pub fn check(response: &Response, id: usize) {
+    match response.status {
+        200 => {
+            let item = response.json();
+            assert_eq!(item["id"].as_u64(), Some(id as u64), "{}", response.text());
+            if let Some(name) = item.get("name") {
+                assert_eq!(name.as_str(), Some(format!("item {id}").as_str()));
+            }
+        }
+        503 => assert_eq!(response.field("retry-after"), Some("1")),
+        _ => assert!(response.json()["error"].is_str(), "{}", response.text()),
+    }
+}
