@@ -3,11 +3,15 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::{Api, Diagnostics, Plan};
 use crate::pg::url::Target;
 use crate::pg::{connect, statements};
 use crate::ring;
+
+/// How long Postgres may take over one statement: a locked table is no reason not to start.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the routes could not be resolved against the database.
 #[derive(Debug)]
@@ -36,26 +40,29 @@ impl std::error::Error for Error {}
 pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Plan>, Error> {
     let (api, target) = (api.clone(), target.clone());
     ring::run(None, &ring::Options::default(), |ring| async move {
-        let (client, connection) = connect::connect(&ring, &target, std::time::Duration::ZERO)
+        let (client, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
             .await
             .map_err(Error::Connect)?;
-        ring.spawn(async move {
-            // How it ends shows in the statements.
-            let _ = connection.await;
-        });
-        let mut plans = Vec::new();
-        let mut faults = Vec::new();
-        for route in 0..api.routes.len() {
-            match statements::prepare(&api, route, &client).await {
-                Ok(prepared) => plans.push(prepared.description.plan.clone()),
-                Err(statements::Fault::Refused(diagnostics)) => faults.extend(diagnostics),
-                Err(statements::Fault::Lost(error)) => return Err(Error::Connect(error.into())),
-            }
-        }
-        match faults.is_empty() {
-            true => Ok(plans),
-            false => Err(Error::Routes(Diagnostics::new(faults))),
-        }
+        // The connection ends when its client is dropped; how it ends shows in the statements. A task
+        // of its own would be left behind with it when the executor ends.
+        let (outcome, _) = futures_util::future::join(prepare_all(&api, client), connection).await;
+        outcome
     })
     .map_err(Error::Ring)?
+}
+
+async fn prepare_all(api: &Api, client: tokio_postgres::Client) -> Result<Vec<Plan>, Error> {
+    let mut plans = Vec::new();
+    let mut faults = Vec::new();
+    for route in 0..api.routes.len() {
+        match statements::prepare(api, route, &client).await {
+            Ok(prepared) => plans.push(prepared.description.plan.clone()),
+            Err(statements::Fault::Refused(diagnostics)) => faults.extend(diagnostics),
+            Err(statements::Fault::Lost(error)) => return Err(Error::Connect(error.into())),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(plans),
+        false => Err(Error::Routes(Diagnostics::new(faults))),
+    }
 }

@@ -1,6 +1,6 @@
 //! One request's statement: sent, its rows encoded as they come, retried where that is safe.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,7 +32,11 @@ pub struct Outcome {
 
 /// Where a statement is running, for a request that may be cancelled.
 #[derive(Default)]
-pub struct Running(RefCell<Option<Rc<Link>>>);
+pub struct Running {
+    link: RefCell<Option<Rc<Link>>>,
+    /// Its client has gone: a statement that is not running yet is not begun.
+    abandoned: Cell<bool>,
+}
 
 /// Why one attempt failed.
 enum Attempt {
@@ -90,12 +94,15 @@ impl Database {
                 Some(permit) => permit,
                 None => self.lanes[self.routes[route].lane].acquire().await?,
             };
-            if let Some(Running(link)) = running {
-                link.replace(Some(permit.link.clone()));
+            if let Some(running) = running {
+                if running.abandoned.get() {
+                    return Err(cancelled());
+                }
+                running.link.replace(Some(permit.link.clone()));
             }
             let attempt = self.attempt(&permit, route, description, bound, body).await;
-            if let Some(Running(link)) = running {
-                link.take();
+            if let Some(running) = running {
+                running.link.take();
             }
             match attempt {
                 Ok(outcome) => return Ok(outcome),
@@ -162,8 +169,9 @@ impl Database {
 
     /// Cancels a statement whose client has gone (Postgres §54.2.8). A cancellation that comes late
     /// would end the connection's next statement, so the connection gets no next one.
-    pub fn cancel(&self, Running(link): &Running) {
-        let Some(link) = link.take() else {
+    pub fn cancel(&self, running: &Running) {
+        running.abandoned.set(true);
+        let Some(link) = running.link.take() else {
             return;
         };
         link.retire();
@@ -321,6 +329,14 @@ impl Database {
             "40001" | "40P01" => Attempt::Conflict(failure),
             _ => Attempt::Failed(failure),
         }
+    }
+}
+
+/// As Postgres would say it of a statement that it was running.
+fn cancelled() -> Failure {
+    Failure::Sql {
+        state: "57014".to_owned(),
+        raised: None,
     }
 }
 

@@ -137,7 +137,7 @@ fn frozen_backends_are_given_up_and_replaced() {
     ];
     let server = Server::start(ROUTES, &url, &flags).ready();
     let frozen = backends(&postgres, "frozen");
-    assert_eq!(frozen.len(), 2);
+    assert_eq!(frozen.len(), 2, "and none of the check at the start");
     let (took, tally) = Load::during(server.address, || {
         for pid in &frozen {
             signal("-STOP", pid);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sonic_rs::{JsonContainerTrait, JsonValueTrait};
 
 use crate::fixture::{Load, ROUTES, backends, get, lines, read_route, shared, until, with};
-use crate::support::{Postgres, Server};
+use crate::support::Server;
 
 /// Asks on many connections of the lane at once: all answers, by status and body.
 fn ask(server: &Server, target: &str, count: usize) -> Vec<(u16, String)> {
@@ -23,12 +23,6 @@ fn all_are(answers: &[(u16, String)], body: &str) {
     }
 }
 
-/// How often the routes' statements were parsed since the server was started, by its own count.
-fn prepared(postgres: &Postgres, name: &str) -> usize {
-    let sql = format!("select count(*) from pg_stat_activity where application_name = '{name}'");
-    postgres.sql(&sql).parse().expect("a number")
-}
-
 #[test]
 fn a_new_column_shows_at_once_and_no_request_fails() {
     let postgres = shared();
@@ -40,7 +34,8 @@ fn a_new_column_shows_at_once_and_no_request_fails() {
     all_are(&ask(&server, "/wide/1", 30), r#"{"id":1,"a":10,"b":"new"}"#);
     postgres.sql("alter table wide drop column a");
     all_are(&ask(&server, "/wide/1", 30), r#"{"id":1,"b":"new"}"#);
-    postgres.sql("alter table wide alter column b type jsonb using '[1]'");
+    postgres
+        .sql("alter table wide alter column b drop default, alter column b type jsonb using '[1]'");
     all_are(&ask(&server, "/wide/1", 30), r#"{"id":1,"b":[1]}"#);
     postgres.sql("drop table wide");
     assert_eq!(server.get("/wide/1").status, 500);
@@ -99,7 +94,6 @@ fn statements_that_are_deallocated_are_prepared_again() {
         assert_eq!(server.get("/items/3").status, 200);
     }
     assert!(server.get("/ready").status == 200);
-    assert!(prepared(&postgres, "forgetful") <= 4);
 }
 
 #[test]
@@ -171,9 +165,16 @@ fn a_locked_table_keeps_no_connection_from_the_other_routes() {
     let routes = read_route("locked", "select id from locked where id = :id") + ROUTES;
     let url = with(&postgres.url(), "application_name=locked");
     let server = Server::start(&routes, &url, &[]).ready();
+    let start = || {
+        Server::start(
+            &routes,
+            &with(&postgres.url(), "application_name=late"),
+            &[],
+        )
+    };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            postgres.sql("begin; lock table locked; select pg_sleep(5); commit");
+            postgres.sql("begin; lock table locked; select pg_sleep(7); commit");
         });
         until("it is locked", || {
             postgres.sql("select count(*) from pg_locks where mode = 'AccessExclusiveLock'") != "0"
@@ -182,6 +183,8 @@ fn a_locked_table_keeps_no_connection_from_the_other_routes() {
         until("connected", || backends(&postgres, "locked").len() == 4);
         until("served", || server.get("/items/2").status == 200);
         assert_eq!(server.get("/locked/1").status, 504);
+        // Nor does it keep a server from starting.
+        assert_eq!(start().get("/health").status, 200);
         // What is known of the route still holds: this is no fault of its statement.
         assert!(!server.get("/ready").text().contains("route locked"));
     });
@@ -192,22 +195,16 @@ fn a_locked_table_keeps_no_connection_from_the_other_routes() {
 #[test]
 fn a_change_is_prepared_once_on_each_connection_and_nothing_is_left_on_the_server() {
     let postgres = shared();
-    postgres.sql(
-        "create table busy (id int primary key); insert into busy values (1);
-         create view statements as select name, statement from pg_prepared_statements;",
-    );
+    postgres.sql("create table busy (id int primary key); insert into busy values (1)");
     let routes = read_route("busy", "select * from busy where id = :id")
         + &read_route(
             "statements",
             "select count(*)::int4 as n from pg_prepared_statements \
-             where statement like '%from busy%'",
+             where statement like 'select * from busy%'",
         );
     let server = Server::start(&routes, &postgres.url(), &["--connections-per-core", "1"]).ready();
-    let highest = |server: &Server| {
-        // tokio-postgres numbers its statements, over all connections.
-        server.get("/statements").json()[0]["n"].as_i64()
-    };
-    assert_eq!(highest(&server), Some(1));
+    let on_the_server = |server: &Server| server.get("/statements").json()[0]["n"].as_i64();
+    assert_eq!(on_the_server(&server), Some(1));
     for round in 0..5 {
         postgres.sql(&format!("alter table busy add column c{round} int"));
         let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
@@ -223,6 +220,6 @@ fn a_change_is_prepared_once_on_each_connection_and_nothing_is_left_on_the_serve
                 assert_eq!(row.as_object().map(|row| row.len()), Some(round + 2));
             }
         }
-        assert_eq!(highest(&server), Some(1));
+        assert_eq!(on_the_server(&server), Some(1));
     }
 }
