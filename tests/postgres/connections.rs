@@ -1,9 +1,11 @@
 //! Connections that are cut, frozen, refused or replaced while the server runs.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Load, ROUTES, backends, lines, shared, signal, terminate, until, with};
-use crate::support::Server;
+use crate::support::{Client, Response, Server};
 
 #[test]
 fn one_terminated_backend_fails_no_read() {
@@ -45,6 +47,10 @@ fn all_terminated_backends_come_back_and_none_is_left_over() {
     until("all four are back", || {
         backends(&postgres, "all_cut").len() == 4
     });
+    // A place that was not given back would have its connection taken for dead, again and again.
+    let before = backends(&postgres, "all_cut");
+    std::thread::sleep(Duration::from_millis(3500));
+    assert_eq!(backends(&postgres, "all_cut"), before);
     // Not more than once for each reason and each time that connections went.
     assert!(lines(&mut server, " WARN ") <= 80, "{:?}", server.log());
 }
@@ -115,6 +121,61 @@ fn a_write_whose_backend_is_cut_is_never_run_again() {
     }
     let count = postgres.sql("select count(*) from effects where key like 'after%'");
     assert_eq!(count, "20");
+}
+
+#[test]
+fn every_write_was_done_as_often_as_its_answer_says() {
+    let postgres = shared();
+    let url = with(&postgres.url(), "application_name=writes_cut");
+    let server = Server::start(ROUTES, &url, &["--connections-per-core", "2"]).ready();
+    let stop = AtomicBool::new(false);
+    let answers: Vec<(String, Response)> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                scope.spawn({
+                    let (client, stop) = (server.client(), &stop);
+                    move || write(client, writer, stop)
+                })
+            })
+            .collect();
+        for round in 0..30 {
+            std::thread::sleep(Duration::from_millis(70));
+            let limit = if round % 3 == 0 { "all" } else { "1" };
+            terminate(&postgres, "writes_cut", limit);
+        }
+        stop.store(true, Ordering::Relaxed);
+        let answers = writers.into_iter().map(|it| it.join().expect("a writer"));
+        answers.flatten().collect()
+    });
+    let rows = postgres.sql("select key from effects where key like 'w-%'");
+    let rows: HashSet<&str> = rows.lines().collect();
+    let mut unknown = 0;
+    for (key, response) in &answers {
+        let done = rows.contains(key.as_str());
+        match (response.status, response.field("retry-after")) {
+            (204, _) => assert!(done, "{key} was confirmed and is not there"),
+            (503, Some(_)) => assert!(!done, "{key} may be tried again, but was done"),
+            (503, None) => unknown += 1,
+            // It would be a unique violation if it had been sent twice.
+            (status, _) => panic!("{key}: {status} {}", response.text()),
+        }
+    }
+    let confirmed = answers.iter().filter(|(_, it)| it.status == 204).count();
+    println!(
+        "{} writes, {confirmed} confirmed, {unknown} unknown",
+        answers.len()
+    );
+    assert!(confirmed > 100 && unknown < answers.len() / 4);
+}
+
+fn write(mut client: Client, writer: usize, stop: &AtomicBool) -> Vec<(String, Response)> {
+    let mut answers = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("w-{writer}-{}", answers.len());
+        let response = client.request("POST", &format!("/effects/{key}"), Some(""));
+        answers.push((key, response));
+    }
+    answers
 }
 
 fn cut_sleeping(postgres: &crate::support::Postgres, name: &str) {
