@@ -16,7 +16,7 @@ use super::lane::Permit;
 use super::link::Link;
 use super::mend::Trouble;
 use super::statements::{Description, Prepared, ends_connection};
-use crate::api::{Bound, ResultKind};
+use crate::api::{self, Bound, ResultKind};
 use crate::error::Failure;
 use crate::json::Raw;
 use crate::limits;
@@ -54,6 +54,15 @@ enum Attempt {
     Misread(Rc<Prepared>),
     /// A conflict with a concurrent transaction; nothing was changed.
     Conflict(Failure),
+}
+
+/// How far a statement came (Postgres §54.2.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was run.
+    Bind,
+    /// BindComplete has come.
+    Execute,
 }
 
 /// What a request has been through.
@@ -215,7 +224,7 @@ impl Database {
                 let rows = std::pin::pin!(rows);
                 self.encode(route, &prepared, rows, body).await
             }
-            Err(error) => Err(self.classify(route, &prepared, &error)),
+            Err(error) => Err(self.classify(route, &prepared, Stage::Bind, &error)),
         };
         if let Err(Attempt::Lost(reason)) = &outcome {
             // Nobody else is to be given what is left of the connection.
@@ -245,7 +254,7 @@ impl Database {
         while let Some(row) = rows
             .try_next()
             .await
-            .map_err(|error| self.classify(route, prepared, &error))?
+            .map_err(|error| self.classify(route, prepared, Stage::Execute, &error))?
         {
             count += 1;
             if fault.is_some() {
@@ -295,9 +304,12 @@ impl Database {
         &self,
         route: usize,
         prepared: &Rc<Prepared>,
+        stage: Stage,
         error: &tokio_postgres::Error,
     ) -> Attempt {
-        let name = &self.api.routes[route].name;
+        let api::Route {
+            name, read_only, ..
+        } = &self.api.routes[route];
         let Some(refusal) = error.as_db_error() else {
             let gone = error.is_closed()
                 || error
@@ -314,7 +326,8 @@ impl Database {
         if ends_connection(refusal) {
             return Attempt::Lost(format!("{} ({state})", refusal.message()));
         }
-        if is_stale(refusal) {
+        // Past Bind it comes from within a function, and what ran before it may have been committed.
+        if is_stale(refusal) && (stage == Stage::Bind || *read_only) {
             return Attempt::Stale(Some(prepared.clone()));
         }
         let failure = Failure::Sql {

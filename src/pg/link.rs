@@ -263,6 +263,8 @@ async fn serve(
     .await;
     link.open.take();
     lane.serve_waiting();
+    // Postgres's last words may have gone to a statement that was in flight.
+    let reason = link.killed.borrow().clone().unwrap_or(reason);
     match link.retiring.get() && !link.is_killed() {
         true => End::Replaced,
         false => End::Lost(reason),

@@ -94,6 +94,9 @@ fn reads_that_collide_are_run_again_within_bounds_and_writes_are_not() {
     // An error of class 08 or 53 that a statement raises is not the loss of its connection.
     assert_eq!(tries("/reads/1/08006"), (503, "1".to_owned()));
     assert_eq!(tries("/writes/1/53400"), (500, "1".to_owned()));
+    // A function may lack a statement of its own, but what ran before it may be there to stay.
+    assert_eq!(tries("/reads/1/26000"), (200, "2".to_owned()));
+    assert_eq!(tries("/writes/1/26000"), (500, "1".to_owned()));
     assert_eq!(tries("/reads/0/00000"), (200, "1".to_owned()));
 }
 
