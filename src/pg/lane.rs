@@ -39,7 +39,8 @@ pub struct Group {
     pub routes: Vec<usize>,
 }
 
-/// The groups that a routes file needs. A group that has a timeout of its own gets one connection.
+/// The groups that a routes file needs. One with a timeout of its own gets a single connection,
+/// unless its lane declares how many.
 pub fn groups(api: &Api, settings: &config::Postgres) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (index, route) in api.routes.iter().enumerate() {
@@ -60,15 +61,11 @@ pub fn groups(api: &Api, settings: &config::Postgres) -> Vec<Group> {
             group.routes.push(index);
             continue;
         }
-        let default = if lane.name == "default" {
-            settings.connections
-        } else {
-            1
-        };
-        let connections = match own && depth > 1 {
-            true => 1,
-            false => lane.connections.unwrap_or(default),
-        };
+        // What a lane declares, each of its groups gets.
+        let connections = lane.connections.unwrap_or(match lane.name == "default" {
+            true if !own || route.cancel => settings.connections,
+            _ => 1,
+        });
         groups.push(Group {
             name,
             connections,

@@ -183,7 +183,7 @@ pub(super) async fn keep(database: Rc<Database>, lane: Rc<Lane>, link: Rc<Link>)
             match lane.down() {
                 Some(_) => tracing::warn!(lane = lane.name, reason, "no connection to Postgres"),
                 None => {
-                    tracing::warn!(lane = lane.name, reason, "a connection to Postgres is down")
+                    tracing::warn!(lane = lane.name, reason, "a connection to Postgres is down");
                 }
             }
         }

@@ -87,18 +87,20 @@ impl Database {
                 statements::note_fault(self, route, &diagnostics);
                 Err(Trouble::Failed(Failure::NotPrepared))
             }
-            Err(Fault::Lost(error)) => Err(match error.code().map(|state| state.code()) {
-                // Even the driver's own statements are gone (DEALLOCATE ALL): start afresh.
-                Some("26000") => {
-                    link.retire();
-                    Trouble::Lost
-                }
-                Some(state) if statements::is_passing(state) => Trouble::Failed(Failure::Sql {
-                    state: state.to_owned(),
-                    raised: None,
-                }),
-                _ => Trouble::Lost,
-            }),
+            Err(Fault::Lost(error)) => Err(
+                match error.code().map(tokio_postgres::error::SqlState::code) {
+                    // Even the driver's own statements are gone (DEALLOCATE ALL): start afresh.
+                    Some("26000") => {
+                        link.retire();
+                        Trouble::Lost
+                    }
+                    Some(state) if statements::is_passing(state) => Trouble::Failed(Failure::Sql {
+                        state: state.to_owned(),
+                        raised: None,
+                    }),
+                    _ => Trouble::Lost,
+                },
+            ),
         }
     }
 }
