@@ -13,6 +13,8 @@ use super::socket::OUTPUT_BYTES_MAX;
 use super::token::{Operation, Token};
 use super::*;
 
+mod faults;
+
 fn on_ring<T: 'static, F: Future<Output = T> + 'static>(
     options: &Options,
     test: impl FnOnce(Rc<Ring>) -> F,

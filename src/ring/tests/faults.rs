@@ -1,0 +1,150 @@
+//! What goes wrong at the edges: sockets that end in the middle of something, cores that end
+//! before their tasks, settings that make no sense.
+
+use super::*;
+
+/// A connection attempt that is given up frees its socket, although nobody answers it.
+#[test]
+fn giving_up_a_connection_attempt_frees_it() {
+    on_ring(&Options::default(), |ring| async move {
+        let socket =
+            || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let deaf = socket();
+        deaf.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())
+            .unwrap();
+        deaf.listen(0).unwrap();
+        let address = deaf.local_addr().unwrap();
+        // A full backlog: from now on SYNs are dropped.
+        let _fillers: Vec<_> = (0..8)
+            .map(|_| {
+                let filler = socket();
+                filler.set_nonblocking(true).unwrap();
+                let _ = filler.connect(&address);
+                filler
+            })
+            .collect();
+        let mut attempt = Box::pin(Stream::connect(&ring, socket(), address));
+        poll_fn(|context| {
+            assert!(attempt.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        ring.sleep(Duration::from_millis(20)).await;
+        assert_eq!(ring.held(), 1);
+        drop(attempt);
+        until(&ring, || ring.held() == 0).await;
+    });
+}
+
+/// (6) Far more sockets close in one pass than the submission queue has entries.
+#[test]
+fn many_sockets_close_in_one_pass() {
+    let options = Options {
+        depth: 4,
+        completions: 4,
+        ..Options::default()
+    };
+    on_ring(&options, |ring| async move {
+        let (streams, peers): (Vec<_>, Vec<_>) = (0..500).map(|_| linked(&ring)).unzip();
+        ring.sleep(Duration::from_millis(5)).await;
+        drop(streams);
+        until(&ring, || ring.held() == 0).await;
+        ring.sleep(Duration::from_millis(5)).await;
+        for mut peer in peers {
+            peer.set_nonblocking(true).unwrap();
+            assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0, "the peer sees the end");
+        }
+    });
+}
+
+/// A deadline is its socket's alone: the next one in the slot does not get it.
+#[test]
+fn a_deadline_does_not_outlive_its_socket() {
+    on_ring(&Options::default(), |ring| async move {
+        let (first, _peer) = linked(&ring);
+        let slot = first.socket().slot;
+        first.set_deadline(Some(Duration::from_millis(60)));
+        drop(first);
+        until(&ring, || ring.held() == 0).await;
+        let (second, mut peer) = linked(&ring);
+        assert_eq!(second.socket().slot, slot, "the slot is used again");
+        ring.sleep(Duration::from_millis(200)).await;
+        peer.write_all(b"x").unwrap();
+        assert!(fill(&second, 0).await.unwrap());
+        second.consume(1);
+        assert!(!second.socket().timed_out.get());
+    });
+}
+
+/// Tasks that wake each other without any I/O never wait for the kernel.
+#[test]
+fn tasks_that_wake_each_other_do_not_wait_for_the_kernel() {
+    const ROUNDS: u32 = 1000;
+    on_ring(&Options::default(), |ring| async move {
+        let turn = Rc::new(Cell::new(0));
+        let wakers: Rc<RefCell<[Option<std::task::Waker>; 2]>> = Rc::default();
+        let start = Instant::now();
+        for me in 0..2 {
+            let (turn, wakers) = (turn.clone(), wakers.clone());
+            ring.spawn(poll_fn(move |context| {
+                if turn.get() >= ROUNDS {
+                    return Poll::Ready(());
+                }
+                wakers.borrow_mut()[me] = Some(context.waker().clone());
+                if turn.get() as usize % 2 == me {
+                    turn.set(turn.get() + 1);
+                    if let Some(other) = wakers.borrow_mut()[1 - me].take() {
+                        other.wake();
+                    }
+                }
+                Poll::Pending
+            }));
+        }
+        until(&ring, || turn.get() == ROUNDS).await;
+        // Blocking between any two would have taken 10 ms each.
+        assert!(start.elapsed() < BLOCK_MAX * ROUNDS / 2);
+    });
+}
+
+/// One unix socket that several cores accept from: each connection is served by one of them, also
+/// after one core has closed its end.
+#[test]
+fn cores_share_a_listening_socket() {
+    let directory = std::env::temp_dir().join(format!("pinion-ring-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("shared.sock");
+    let _ = std::fs::remove_file(&path);
+    let ours = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let theirs = ours.try_clone().unwrap();
+    let other = thread::spawn(move || {
+        on_ring(&Options::default(), |ring| async move {
+            let listener = Listener::adopt(&ring, theirs);
+            serve_echo(&ring, listener);
+            ring.sleep(Duration::from_millis(100)).await;
+        });
+    });
+    on_ring(&Options::default(), |ring| async move {
+        let listener = Listener::adopt(&ring, ours);
+        serve_echo(&ring, listener);
+        let peers = thread::spawn(move || {
+            for round in 0..200u8 {
+                let mut peer = std::os::unix::net::UnixStream::connect(&path).unwrap();
+                peer.set_read_timeout(Some(Duration::from_secs(10)))
+                    .unwrap();
+                // A peer that the ending core has accepted is closed on; all others are answered.
+                let answered = peer
+                    .write_all(&[round; 10])
+                    .and_then(|()| peer.read_exact(&mut [0; 10]));
+                match answered {
+                    Ok(()) => {}
+                    Err(error) => assert!(round > 0 && error.kind() != io::ErrorKind::WouldBlock),
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        until(&ring, || peers.is_finished()).await;
+        peers.join().unwrap();
+    });
+    other.join().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
