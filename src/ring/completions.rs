@@ -45,7 +45,7 @@ impl Ring {
             }
             (Operation::Accept, Some(Held::Listener(state))) => self.accepted(&state, completion),
             (Operation::Event, Some(Held::Event(state))) => self.woken(&state, completion),
-            _ => self.late(completion),
+            _ => self.late(token.operation, completion),
         }
     }
 
@@ -53,8 +53,11 @@ impl Ring {
     ///
     /// Sockets leave the slab after their last completion, so none should come this way; if one
     /// does, nothing is lost and nobody else is touched.
-    fn late(&self, completion: &cqueue::Entry) {
+    fn late(&self, operation: Operation, completion: &cqueue::Entry) {
         tracing::error!(user_data = completion.user_data(), "a late completion");
+        if operation == Operation::Accept && completion.result() >= 0 {
+            self.close_descriptor(completion.result());
+        }
         if let Some(id) = cqueue::buffer_select(completion.flags()) {
             self.buffers.borrow_mut().take(id, 0, |_| ());
         }
@@ -113,15 +116,14 @@ impl Ring {
     fn sent(&self, socket: &Rc<Socket>, result: i32) {
         socket.sending.set(false);
         self.completed_one(socket);
+        if socket.closing.get() {
+            return; // nobody waits for it, and its buffers may have been taken back
+        }
         match usize::try_from(result) {
-            Err(_) if socket.closing.get() => {}
             Err(_) if result == -libc::EINTR || result == -libc::EAGAIN => self.send_rest(socket),
             Err(_) => socket.fail(-result),
             Ok(count) => {
                 socket.sent.set(socket.sent.get() + count);
-                if socket.closing.get() {
-                    return;
-                }
                 if socket.sent.get() < socket.flying.borrow().len() {
                     self.send_rest(socket);
                 } else {

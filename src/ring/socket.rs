@@ -125,9 +125,11 @@ impl Socket {
             && self.unread() <= unread_max
     }
 
-    /// Whether there is output and no send in the kernel.
+    /// Whether there is output and no send in the kernel. Nothing goes out once the stream is gone:
+    /// the cancellation is under way already and would miss the send.
     pub(super) fn wants_send(&self) -> bool {
         !self.sending.get()
+            && !self.closing.get()
             && !self.connecting.get()
             && self.error.get() == 0
             && !self.output.borrow().is_empty()

@@ -3,6 +3,39 @@
 
 use super::*;
 
+/// (1), (3) What was written to a stream that is dropped at once is lost, as is said: a send that
+/// goes out after the cancellation would keep the socket for as long as the peer doesn't read.
+#[test]
+fn a_stream_that_is_dropped_with_output_is_freed() {
+    on_ring(&Options::default(), |ring| async move {
+        let (stream, peer) = linked(&ring);
+        ring.sleep(Duration::from_millis(5)).await; // the receive is armed
+        stream.write(|output| output.resize(64 << 20, 1));
+        drop(stream);
+        until(&ring, || ring.held() == 0).await;
+        drop(peer);
+    });
+}
+
+/// (1) A stream that is dropped after a part of its output has gone out, with the rest in flight.
+#[test]
+fn a_stream_that_is_dropped_half_sent_is_freed() {
+    on_ring(&Options::default(), |ring| async move {
+        let (stream, mut peer) = linked(&ring);
+        stream.write(|output| output.resize(64 << 20, 1));
+        let reader = thread::spawn(move || {
+            peer.read_exact(&mut vec![0; 8 << 20]).unwrap();
+            peer
+        });
+        until(&ring, || reader.is_finished()).await;
+        ring.sleep(Duration::from_millis(10)).await;
+        assert!(stream.unsent() > 0);
+        drop(stream);
+        until(&ring, || ring.held() == 0).await;
+        drop(reader.join().unwrap());
+    });
+}
+
 /// A connection attempt that is given up frees its socket, although nobody answers it.
 #[test]
 fn giving_up_a_connection_attempt_frees_it() {
