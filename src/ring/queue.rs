@@ -24,6 +24,11 @@ use super::{Held, Ring, buffers};
 const SPARE_BUFFERS_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of one send at the most. The kernel goes on with a send each time that the socket has
+/// room, up to 128 times, then hands it to a thread that blocks: a peer that reads slowly must not
+/// cost one. Each time a third of the send buffer is free at least, 2 KiB of the smallest.
+const SEND_BYTES_MAX: usize = 256 * 1024;
+
 /// What waits for the next entry into the kernel.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -78,8 +83,7 @@ impl Ring {
     pub(super) fn send_rest(&self, socket: &Rc<Socket>) {
         let flying = socket.flying.borrow();
         let rest = &flying[socket.sent.get()..];
-        // One send carries at most what its 31-bit result can count.
-        let length = rest.len().min(1 << 30) as u32;
+        let length = rest.len().min(SEND_BYTES_MAX) as u32;
         let entry = opcode::Send::new(Fd(socket.descriptor), rest.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
             .build();

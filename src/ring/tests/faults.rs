@@ -3,6 +3,17 @@
 
 use super::*;
 
+/// The kernel's worker threads that do the blocking work of this thread's rings.
+fn kernel_workers() -> usize {
+    let thread = std::fs::read_link("/proc/thread-self").unwrap();
+    let own = format!("iou-wrk-{}", thread.file_name().unwrap().display());
+    std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
+        .filter(|name| name.trim_end() == own)
+        .count()
+}
+
 /// (1), (3) What was written to a stream that is dropped at once is lost, as is said: a send that
 /// goes out after the cancellation would keep the socket for as long as the peer doesn't read.
 #[test]
@@ -33,6 +44,38 @@ fn a_stream_that_is_dropped_half_sent_is_freed() {
         drop(stream);
         until(&ring, || ring.held() == 0).await;
         drop(reader.join().unwrap());
+    });
+}
+
+/// A client that reads a large answer slowly costs no thread: an operation that has been woken
+/// too often goes to a worker thread of the kernel, where it blocks.
+#[test]
+fn a_slow_reader_costs_no_thread() {
+    on_ring(&Options::default(), |ring| async move {
+        let (ours, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        socket2::SockRef::from(&ours)
+            .set_send_buffer_size(16 * 1024)
+            .unwrap();
+        let stream = Stream::adopt(&ring, ours);
+        let sent = noise(4 << 20, 11);
+        let expected = sent.clone();
+        stream.write(|output| output.extend_from_slice(&sent));
+        let reader = thread::spawn(move || {
+            let mut got = vec![0; expected.len()];
+            for part in got.chunks_mut(4096) {
+                peer.read_exact(part).unwrap();
+                thread::sleep(Duration::from_micros(100));
+            }
+            assert!(got == expected, "the bytes differ");
+        });
+        let mut workers = 0;
+        while stream.unsent() > 0 {
+            ring.sleep(Duration::from_millis(5)).await;
+            workers = workers.max(kernel_workers());
+        }
+        until(&ring, || reader.is_finished()).await;
+        reader.join().unwrap();
+        assert_eq!(workers, 0);
     });
 }
 
