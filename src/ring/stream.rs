@@ -133,11 +133,14 @@ impl Stream {
 
     /// Ready when at most `left` bytes are unsent, or with the error that keeps them from going.
     pub fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
-        if let Some(error) = self.failure() {
+        if let Some(error) = self.socket.failure() {
             return Poll::Ready(Err(error));
         }
         if self.unsent() <= left {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(())); // even if the deadline has passed meanwhile
+        }
+        if let Some(error) = self.failure() {
+            return Poll::Ready(Err(error));
         }
         remember(&self.socket.writer, context.waker());
         Poll::Pending

@@ -152,6 +152,18 @@ fn a_deadline_does_not_outlive_its_socket() {
     });
 }
 
+/// What has gone out by the time that a late core looks has gone out in time.
+#[test]
+fn a_deadline_that_passes_with_the_last_byte_is_no_fault() {
+    on_ring(&Options::default(), |ring| async move {
+        let (stream, _peer) = linked(&ring);
+        stream.set_deadline(Some(Duration::from_millis(1)));
+        stream.write(|output| output.extend_from_slice(b"answer"));
+        thread::sleep(Duration::from_millis(120)); // the core is late: the next pass sweeps, too
+        drained(&stream).await.unwrap();
+    });
+}
+
 /// Tasks that wake each other without any I/O never wait for the kernel.
 #[test]
 fn tasks_that_wake_each_other_do_not_wait_for_the_kernel() {
