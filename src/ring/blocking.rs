@@ -17,12 +17,22 @@ pub async fn blocking<T: Send + 'static>(
     std::thread::Builder::new()
         .name("blocking".to_owned())
         .spawn(move || {
+            // Wakes whether `work` returns or panics, and last: locals are dropped in reverse.
+            let _wakes = WakesAtTheEnd(waker);
+            let sender = sender;
             // Fails only when nobody waits any more.
             let _ = sender.send(work());
-            waker.wake();
         })?;
     event.woken().await;
     receiver
         .try_recv()
         .map_err(|_| io::Error::other("the thread ended without an outcome"))
+}
+
+struct WakesAtTheEnd(EventWaker);
+
+impl Drop for WakesAtTheEnd {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }

@@ -236,3 +236,22 @@ fn cores_share_a_listening_socket() {
     other.join().unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+/// Work that panics is an error for whoever waits for it, not a wait without end.
+#[test]
+fn blocking_work_that_panics_is_an_error() {
+    on_ring(&Options::default(), |ring| async move {
+        assert_eq!(blocking(&ring, || 7).await.unwrap(), 7);
+        let mut outcome = Box::pin(blocking(&ring, || -> u8 { panic!("on purpose") }));
+        let mut patience = ring.sleep(Duration::from_secs(10));
+        let outcome = poll_fn(|context| {
+            if let Poll::Ready(outcome) = outcome.as_mut().poll(context) {
+                return Poll::Ready(outcome);
+            }
+            assert!(std::pin::Pin::new(&mut patience).poll(context).is_pending());
+            Poll::Pending
+        })
+        .await;
+        assert!(outcome.is_err());
+    });
+}
