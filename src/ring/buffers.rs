@@ -15,6 +15,12 @@ use io_uring::{IoUring, types::BufRingEntry};
 /// The one group of provided buffers of a ring.
 pub(super) const GROUP: u16 = 0;
 
+/// Bytes of one buffer at the most: 32768 of them are 32 GiB, so that no sum here overflows.
+const SIZE_MAX: usize = 1 << 20;
+
+/// The largest page that Linux has (arm64 may be set up for it).
+const PAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// `count` buffers of `size` bytes, and the ring through which the kernel is told of them.
 pub(super) struct ProvidedBuffers {
     entries: *mut BufRingEntry,
@@ -28,11 +34,17 @@ pub(super) struct ProvidedBuffers {
 }
 
 impl ProvidedBuffers {
-    /// Allocates and registers the buffers. `count` is a power of two, at most 32768.
+    /// Allocates and registers the buffers. `count` is a power of two, at most 32768; `size` is from
+    /// 1 to [`SIZE_MAX`]. Anything else is `InvalidInput`.
     pub(super) fn register(ring: &IoUring, count: u16, size: usize) -> io::Result<ProvidedBuffers> {
-        assert!(count.is_power_of_two() && count <= 1 << 15);
+        if !count.is_power_of_two() || count > 1 << 15 || !(1..=SIZE_MAX).contains(&size) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("there can't be {count} receive buffers of {size} bytes"),
+            ));
+        }
         let (entries_layout, memory_layout) = layouts(count, size);
-        // SAFETY: neither layout has size zero, as `count` is a power of two and `size` is not 0.
+        // SAFETY: neither layout has size zero, as neither `count` nor `size` is 0: checked above.
         let (entries, memory) =
             unsafe { (alloc_zeroed(entries_layout), alloc_zeroed(memory_layout)) };
         if entries.is_null() || memory.is_null() {
@@ -110,10 +122,11 @@ impl ProvidedBuffers {
 /// Of the entries, which the kernel wants page-aligned, and of the buffers.
 fn layouts(count: u16, size: usize) -> (Layout, Layout) {
     let bytes = |each: usize| usize::from(count) * each;
-    let make = |bytes| Layout::from_size_align(bytes, 4096);
+    let make = Layout::from_size_align;
     (
-        make(bytes(size_of::<BufRingEntry>())).expect("at most 32768 entries of 16 bytes"),
-        make(bytes(size)).expect("at most 32768 buffers of a few KiB"),
+        make(bytes(size_of::<BufRingEntry>()), PAGE_BYTES_MAX)
+            .expect("at most 32768 entries of 16 bytes"),
+        make(bytes(size), 4096).expect("at most 32768 buffers of 1 MiB"),
     )
 }
 

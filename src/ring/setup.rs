@@ -17,7 +17,7 @@ pub struct Options {
     pub completions: u32,
     /// Receive buffers shared by all sockets, a power of two up to 32768.
     pub buffers: u16,
-    /// Bytes of each receive buffer.
+    /// Bytes of each receive buffer, from 1 to 1 MiB.
     pub buffer_bytes: usize,
     /// Unread bytes of one socket past which its receive is cancelled until they are consumed;
     /// at least twice what a reader may wait to have in one piece. A flood overshoots it by what

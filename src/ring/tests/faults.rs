@@ -255,3 +255,32 @@ fn blocking_work_that_panics_is_an_error() {
         assert!(outcome.is_err());
     });
 }
+
+/// Receive buffers of no bytes, or of more than there is memory, are refused.
+#[test]
+fn buffers_that_make_no_sense_are_refused() {
+    for (buffers, buffer_bytes) in [
+        (0, 4096),
+        (3, 4096),
+        (1 << 15 | 1, 4096),
+        (4, 0),
+        (1 << 15, usize::MAX / 2),
+        (1 << 15, 1 << 49),
+    ] {
+        let options = Options {
+            buffers,
+            buffer_bytes,
+            ..Options::default()
+        };
+        let refused = run(None, &options, |_| async {}).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+    }
+    for buffer_bytes in [1, 1 << 20] {
+        let options = Options {
+            buffers: 1,
+            buffer_bytes,
+            ..Options::default()
+        };
+        run(None, &options, |_| async {}).unwrap();
+    }
+}
