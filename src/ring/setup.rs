@@ -80,8 +80,6 @@ pub(super) fn build(options: &Options) -> io::Result<(IoUring, ProvidedBuffers)>
     if !io.params().is_feature_nodrop() || !io.params().is_feature_ext_arg() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    // Saves looking the descriptor up at every entry; the ring works without it.
-    let _ = io.submitter().register_ring_fd();
     let buffers = ProvidedBuffers::register(&io, options.buffers, options.buffer_bytes)?;
     Ok((io, buffers))
 }
