@@ -1,7 +1,10 @@
 //! The executor under the ring: glommio pins the thread and runs tasks and wakers, nothing else.
 
+#![allow(unsafe_code)] // the thread's signal mask: DESIGN §5
+
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,8 +22,26 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// before it runs a task can park although tasks are runnable, so: practically never.
 const PREEMPT_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// What a thread does to itself: blocked, it would be killed without a word or go on as if nothing
+/// had been.
+const SYNCHRONOUS: [libc::c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGABRT,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
+
+/// How long a core that ends waits for the kernel to let go of its sockets.
+const RECLAIM_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Runs `main` on the calling thread, pinned to `cpu` if one is given, with a ring that is driven
 /// until `main` is done. An error is one of the executor or of the ring itself.
+///
+/// Signals are blocked meanwhile, on this thread and on those that it starts: they are for the
+/// control thread. When `main` is done, what other tasks still hold of the ring is closed.
 pub fn run<T, F>(
     cpu: Option<usize>,
     options: &Options,
@@ -30,6 +51,8 @@ where
     T: 'static,
     F: Future<Output = T> + 'static,
 {
+    // Before glommio starts threads of its own, which inherit the mask.
+    let _blocked = BlockedSignals::new()?;
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
     let executor = LocalExecutorBuilder::new(placement)
         .ring_depth(RING_DEPTH)
@@ -50,7 +73,54 @@ where
                 finished.set(true);
             }
         });
-        ring.drive(|| finished.get()).await?;
+        let driven = ring.drive(|| finished.get()).await;
+        // Tasks that still wait hold the ring, and the ring their wakers: nobody is dropped, so
+        // nobody else would close these sockets. What can't be had back stays allocated.
+        if !ring.reclaim(RECLAIM_PATIENCE) {
+            tracing::warn!("operations were still in the kernel when a core ended");
+        }
+        driven?;
         Ok(outcome.take().expect("finished is set after the outcome"))
     })
+}
+
+/// All signals but the synchronous ones, blocked on this thread until this is dropped.
+struct BlockedSignals {
+    before: libc::sigset_t,
+    /// The mask is that of the thread it was made on.
+    not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl BlockedSignals {
+    fn new() -> io::Result<BlockedSignals> {
+        let (mut blocked, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: `sigfillset` initialises the whole of `blocked` before anything reads it, and
+        // can't fail; the signals taken out again are valid numbers.
+        unsafe {
+            libc::sigfillset(blocked.as_mut_ptr());
+            for signal in SYNCHRONOUS {
+                libc::sigdelset(blocked.as_mut_ptr(), signal);
+            }
+        }
+        // SAFETY: both pointers are valid; `blocked` is initialised. Only this thread's mask changes.
+        let error = unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr())
+        };
+        match error {
+            0 => Ok(BlockedSignals {
+                // SAFETY: the call succeeded, so it has stored the former mask.
+                before: unsafe { before.assume_init() },
+                not_send: std::marker::PhantomData,
+            }),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // SAFETY: `before` is a mask that the kernel gave; no former mask is asked for. It can't
+        // fail, as SIG_SETMASK and the pointer are valid.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
+    }
 }

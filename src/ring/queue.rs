@@ -121,7 +121,9 @@ impl Ring {
     /// Ends a socket whose stream is gone: cancels what is in the kernel, closes after the last
     /// completion.
     pub(super) fn end(&self, socket: &Rc<Socket>) {
-        socket.closing.set(true);
+        if socket.closing.replace(true) {
+            return;
+        }
         self.deadlines.set(socket.slot, None);
         if socket.operations.get() == 0 {
             self.release(socket);
@@ -262,8 +264,7 @@ impl Ring {
         let held: Vec<_> = self.held.borrow().iter().map(Held::clone).collect();
         for one in &held {
             match one {
-                Held::Socket(socket) if !socket.closing.get() => self.end(socket),
-                Held::Socket(_) => {}
+                Held::Socket(socket) => self.end(socket),
                 Held::Listener(state) => self.end_listener(state),
                 Held::Event(state) => self.end_event(state),
             }

@@ -133,6 +133,26 @@ fn many_sockets_close_in_one_pass() {
     });
 }
 
+/// A core that ends closes what its tasks still hold: they never run again, so nobody else would.
+#[test]
+fn a_core_that_ends_closes_its_sockets() {
+    let (mut peer, address) = on_ring(&Options::default(), |ring| async move {
+        let (stream, peer) = linked(&ring);
+        let (listener, address) = listen(&ring);
+        ring.spawn(async move {
+            let _ = fill(&stream, 0).await;
+        });
+        ring.spawn(async move {
+            listener.accept().await;
+        });
+        ring.sleep(Duration::from_millis(5)).await;
+        (peer, address)
+    });
+    peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0, "the peer sees the end");
+    assert!(TcpStream::connect(address).is_err(), "nobody listens");
+}
+
 /// A deadline is its socket's alone: the next one in the slot does not get it.
 #[test]
 fn a_deadline_does_not_outlive_its_socket() {
@@ -283,4 +303,54 @@ fn buffers_that_make_no_sense_are_refused() {
         };
         run(None, &options, |_| async {}).unwrap();
     }
+}
+
+/// The signals that this thread blocks, the first one in the lowest bit.
+fn blocked_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigBlk:"))
+        .unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap()
+}
+
+/// Signals are the control thread's: a core, and the threads that it starts, take none but those
+/// that say that the thread itself is at fault.
+#[test]
+fn a_core_takes_no_signals() {
+    let before = blocked_signals();
+    let (core, started) = on_ring(&Options::default(), |ring| async move {
+        let started = blocking(&ring, blocked_signals).await.unwrap();
+        (blocked_signals(), started)
+    });
+    for mask in [core, started] {
+        let blocks = |signal: libc::c_int| mask >> (signal - 1) & 1 == 1;
+        assert!(
+            [
+                libc::SIGTERM,
+                libc::SIGINT,
+                libc::SIGHUP,
+                libc::SIGUSR1,
+                libc::SIGPIPE,
+                libc::SIGCHLD,
+            ]
+            .into_iter()
+            .all(blocks),
+            "{mask:x}"
+        );
+        assert!(
+            ![
+                libc::SIGSEGV,
+                libc::SIGBUS,
+                libc::SIGILL,
+                libc::SIGFPE,
+                libc::SIGABRT,
+            ]
+            .into_iter()
+            .any(blocks),
+            "{mask:x}"
+        );
+    }
+    assert_eq!(blocked_signals(), before, "the mask is as it was");
 }
