@@ -4,18 +4,17 @@
 //! can split, stall and corrupt what it reads, and over its handler.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
+use super::handler::{Handled, Handler, Later, poll_guarded};
 use super::reading::{Reading, Taken};
 use super::reply::Reply;
+use super::transport::Transport;
 use crate::config::{Limits, Timeouts};
-use crate::http::{DATE_BYTES, Envelope, Persistence, Request};
+use crate::http::{Envelope, Persistence};
 use crate::limits;
 
 /// Unsent bytes past which no further request of the connection is begun.
@@ -23,59 +22,6 @@ pub(super) const UNSENT_MAX: usize = 256 * 1024;
 
 /// Requests handled before other connections get their turn.
 pub(super) const BURST_MAX: usize = 64;
-
-/// What a connection needs of its socket; `ring::Stream` has the real one.
-pub trait Transport {
-    /// Bytes that have arrived and have not been consumed.
-    fn unread(&self) -> usize;
-    /// Shows them, contiguous.
-    fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T;
-    /// Drops the first `count` of them.
-    fn consume(&self, count: usize);
-    /// Ready with `true` when more than `beyond` bytes are unread, with `false` at the end.
-    fn poll_fill(&self, context: &mut Context<'_>, beyond: usize) -> Poll<io::Result<bool>>;
-    /// Appends to the output.
-    fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T;
-    /// Bytes that have been written and not sent.
-    fn unsent(&self) -> usize;
-    /// Ready when at most `left` bytes are unsent.
-    fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>>;
-    /// Lets waiting fail with `TimedOut` after this time.
-    fn set_deadline(&self, after: Option<Duration>);
-    /// Says that nothing more will be written.
-    fn shutdown_write(&self);
-}
-
-/// Who answers requests.
-pub trait Handler {
-    /// Answers now, or later without blocking the connection's other requests.
-    fn handle(&self, request: &Request<'_>, body: &[u8]) -> Handled;
-    /// An answer that needs no body, asked before one is waited for; it closes the connection.
-    fn refuse_early(&self, request: &Request<'_>) -> Option<Reply>;
-    /// The answer to bytes that are no request, or to one that took too long; it closes.
-    fn fault(&self, status: u16, message: &str) -> Reply;
-    /// The server is stopping: connections end after the answer that they are at.
-    fn draining(&self) -> bool;
-    /// The current second as IMF-fixdate.
-    fn date(&self) -> [u8; DATE_BYTES];
-}
-
-/// How a request is answered.
-pub enum Handled {
-    /// At once.
-    Now(Reply),
-    /// When the future is done.
-    Later(Later),
-}
-
-/// An answer to come. It is always waited for, even when the client has gone, as it holds a place
-/// on a database connection until Postgres has answered.
-pub struct Later {
-    /// Gives the answer.
-    pub future: Pin<Box<dyn Future<Output = Reply>>>,
-    /// Called when the client goes away first.
-    pub abandon: Option<Box<dyn FnOnce()>>,
-}
 
 /// See the head of this file.
 pub struct Connection<T, H> {
@@ -445,23 +391,4 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 enum Step {
     Again,
     Over,
-}
-
-/// A panic in one request's handling is answered 500 and harms nobody else.
-pub(super) fn guarded<H: Handler + ?Sized>(handler: &H, work: impl FnOnce() -> Handled) -> Handled {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Handled::Now(panicked(handler)))
-}
-
-fn poll_guarded<H: Handler + ?Sized>(
-    future: &mut Pin<Box<dyn Future<Output = Reply>>>,
-    context: &mut Context<'_>,
-    handler: &H,
-) -> Poll<Reply> {
-    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
-        .unwrap_or_else(|_| Poll::Ready(panicked(handler)))
-}
-
-fn panicked<H: Handler + ?Sized>(handler: &H) -> Reply {
-    tracing::error!("a request's handling panicked");
-    handler.fault(500, "Internal server error")
 }

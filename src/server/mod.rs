@@ -1,13 +1,15 @@
 //! The server: one thread per core that shares no request state with any other, and the control
 //! thread that starts and stops them.
 
+mod answer;
 mod connection;
-mod handle;
+mod handler;
 mod listener;
 mod machine;
 mod reading;
 mod reply;
 mod shard;
+mod transport;
 
 #[cfg(test)]
 mod tests;

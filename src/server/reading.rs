@@ -1,7 +1,8 @@
 //! Taking one request after the other out of a connection's input.
 
-use super::connection::{Handled, Handler, Transport, guarded};
+use super::handler::{Handled, Handler, guarded};
 use super::reply::Reply;
+use super::transport::Transport;
 use crate::config::Limits;
 use crate::http::{BodyDecoder, Fault, Framing, Head, Method, Parsed, Persistence, continue_100};
 

@@ -11,13 +11,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::{Connection, Transport};
-use super::handle::Core;
+use super::answer::Core;
+use super::connection::Connection;
 use crate::api::Api;
 use crate::config::Config;
 use crate::pg::Database;
 use crate::pg::url::Target;
-use crate::ring::{self, Event, EventWaker, Listener, Ring, Stream};
+use crate::ring::{self, Event, EventWaker, Listener, Ring};
 
 /// How often a draining core looks whether its last connection has ended.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
@@ -206,43 +206,5 @@ pub fn ring_options(config: &Config) -> ring::Options {
         input_bytes_max: (2 * config.limits.head.head_bytes_max).max(64 * 1024),
         spin: config.spin,
         ..ring::Options::default()
-    }
-}
-
-impl Transport for Stream {
-    fn unread(&self) -> usize {
-        Stream::unread(self)
-    }
-
-    fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
-        Stream::with_input(self, see)
-    }
-
-    fn consume(&self, count: usize) {
-        Stream::consume(self, count);
-    }
-
-    fn poll_fill(&self, context: &mut Context<'_>, beyond: usize) -> Poll<io::Result<bool>> {
-        Stream::poll_fill(self, context, beyond)
-    }
-
-    fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        Stream::write(self, write)
-    }
-
-    fn unsent(&self) -> usize {
-        Stream::unsent(self)
-    }
-
-    fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
-        Stream::poll_drain(self, context, left)
-    }
-
-    fn set_deadline(&self, after: Option<Duration>) {
-        Stream::set_deadline(self, after);
-    }
-
-    fn shutdown_write(&self) {
-        Stream::shutdown_write(self);
     }
 }

@@ -9,8 +9,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::http::{DATE_BYTES, Request, imf_fixdate};
-use crate::server::connection::{Handled, Handler, Later, Transport};
+use crate::server::handler::{Handled, Handler, Later};
 use crate::server::reply::Reply;
+use crate::server::transport::Transport;
 
 pub const BODY_BYTES_MAX: usize = 1000;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::connection::{Handled, Handler, Later};
+use super::handler::{Handled, Handler, Later};
 use super::reply::Reply;
 use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;

@@ -1,0 +1,67 @@
+//! The socket as a connection sees it, so that a test can put another in its place.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::ring::Stream;
+
+/// What a connection needs of its socket; `ring::Stream` has the real one.
+pub trait Transport {
+    /// Bytes that have arrived and have not been consumed.
+    fn unread(&self) -> usize;
+    /// Shows them, contiguous.
+    fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T;
+    /// Drops the first `count` of them.
+    fn consume(&self, count: usize);
+    /// Ready with `true` when more than `beyond` bytes are unread, with `false` at the end.
+    fn poll_fill(&self, context: &mut Context<'_>, beyond: usize) -> Poll<io::Result<bool>>;
+    /// Appends to the output.
+    fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T;
+    /// Bytes that have been written and not sent.
+    fn unsent(&self) -> usize;
+    /// Ready when at most `left` bytes are unsent.
+    fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>>;
+    /// Lets waiting fail with `TimedOut` after this time.
+    fn set_deadline(&self, after: Option<Duration>);
+    /// Says that nothing more will be written.
+    fn shutdown_write(&self);
+}
+
+impl Transport for Stream {
+    fn unread(&self) -> usize {
+        Stream::unread(self)
+    }
+
+    fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
+        Stream::with_input(self, see)
+    }
+
+    fn consume(&self, count: usize) {
+        Stream::consume(self, count);
+    }
+
+    fn poll_fill(&self, context: &mut Context<'_>, beyond: usize) -> Poll<io::Result<bool>> {
+        Stream::poll_fill(self, context, beyond)
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        Stream::write(self, write)
+    }
+
+    fn unsent(&self) -> usize {
+        Stream::unsent(self)
+    }
+
+    fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
+        Stream::poll_drain(self, context, left)
+    }
+
+    fn set_deadline(&self, after: Option<Duration>) {
+        Stream::set_deadline(self, after);
+    }
+
+    fn shutdown_write(&self) {
+        Stream::shutdown_write(self);
+    }
+}
