@@ -28,7 +28,7 @@ impl Ring {
             return;
         };
         let held = match token.operation {
-            Operation::Cancel | Operation::Close => return,
+            Operation::Close => return,
             _ => self
                 .held
                 .borrow()
@@ -45,6 +45,7 @@ impl Ring {
             }
             (Operation::Accept, Some(Held::Listener(state))) => self.accepted(&state, completion),
             (Operation::Event, Some(Held::Event(state))) => self.woken(&state, completion),
+            (Operation::Cancel, held) => cancelled(held.as_ref()),
             _ => self.late(token.operation, completion),
         }
     }
@@ -172,5 +173,17 @@ impl Ring {
         if socket.closing.get() && socket.operations.get() == 0 {
             self.release(socket);
         }
+    }
+}
+
+/// A cancellation is through. It may have missed (see [`Ring::look_after`]): if more completions
+/// come, it is tried again.
+fn cancelled(held: Option<&Held>) {
+    match held {
+        Some(Held::Socket(socket)) if socket.receive.get() == Receive::Cancelling => {
+            socket.receive.set(Receive::Armed);
+        }
+        Some(Held::Listener(state)) => state.cancelled(),
+        _ => {}
     }
 }

@@ -100,7 +100,7 @@ impl Ring {
         let entry = opcode::PollAdd::new(Fd(state.counter.as_raw_fd()), libc::POLLIN as u32)
             .multi(true)
             .build();
-        self.push(entry.user_data(state.token().encode()));
+        self.push(entry.user_data(state.token(Operation::Event).encode()));
     }
 
     pub(super) fn woken(&self, state: &Rc<State>, completion: &cqueue::Entry) {
@@ -125,7 +125,10 @@ impl Ring {
             return;
         }
         if state.armed.get() {
-            self.cancel(CancelBuilder::user_data(state.token().encode()));
+            self.cancel(
+                CancelBuilder::user_data(state.token(Operation::Event).encode()),
+                state.token(Operation::Cancel),
+            );
         } else {
             self.held.borrow_mut().remove(state.slot, state.generation);
         }
@@ -133,9 +136,9 @@ impl Ring {
 }
 
 impl State {
-    fn token(&self) -> Token {
+    fn token(&self, operation: Operation) -> Token {
         Token {
-            operation: Operation::Event,
+            operation,
             generation: self.generation,
             slot: self.slot,
         }

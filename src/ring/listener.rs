@@ -116,7 +116,7 @@ impl Ring {
         let entry = opcode::AcceptMulti::new(Fd(state.descriptor))
             .flags(libc::SOCK_CLOEXEC)
             .build();
-        self.push(entry.user_data(state.token().encode()));
+        self.push(entry.user_data(state.token(Operation::Accept).encode()));
     }
 
     #[allow(unsafe_code)] // a new descriptor from the kernel
@@ -134,7 +134,7 @@ impl Ring {
             state.armed.set(false);
             self.accept_ended(state, result);
         } else if state.accepted.borrow().len() >= ACCEPTED_MAX && !state.cancelling.replace(true) {
-            self.cancel(CancelBuilder::user_data(state.token().encode()));
+            self.cancel_accept(state);
         }
         state.wake();
     }
@@ -180,10 +180,23 @@ impl Ring {
         }
         state.accepted.borrow_mut().clear();
         if state.armed.get() {
-            self.cancel(CancelBuilder::user_data(state.token().encode()));
+            self.cancel_accept(state);
+            self.look_after(Held::Listener(state.clone()));
         } else {
             self.release_listener(state);
         }
+    }
+
+    /// Cancels the accept of a listener that is to be closed, if it is still in the kernel.
+    pub(super) fn cancel_accept_again(&self, state: &State) -> Option<()> {
+        state.armed.get().then(|| self.cancel_accept(state))
+    }
+
+    fn cancel_accept(&self, state: &State) {
+        self.cancel(
+            CancelBuilder::user_data(state.token(Operation::Accept).encode()),
+            state.token(Operation::Cancel),
+        );
     }
 
     fn release_listener(&self, state: &Rc<State>) {
@@ -199,9 +212,14 @@ impl State {
         }
     }
 
-    fn token(&self) -> Token {
+    /// A cancellation is through; the accept itself may have escaped it.
+    pub(super) fn cancelled(&self) {
+        self.cancelling.set(false);
+    }
+
+    fn token(&self, operation: Operation) -> Token {
         Token {
-            operation: Operation::Accept,
+            operation,
             generation: self.generation,
             slot: self.slot,
         }

@@ -36,6 +36,8 @@ pub(super) struct Queue {
     listed: RefCell<Vec<Rc<Socket>>>,
     /// Entries that found the submission queue full, in order.
     waiting: RefCell<VecDeque<squeue::Entry>>,
+    /// Cancelled to be closed: looked after by the sweep until their last completion.
+    ending: RefCell<Vec<Held>>,
 }
 
 impl Ring {
@@ -101,7 +103,10 @@ impl Ring {
     pub(super) fn cancel_receive(&self, socket: &Rc<Socket>) {
         socket.receive.set(Receive::Cancelling);
         let target = token(socket, Operation::Receive);
-        self.cancel(CancelBuilder::user_data(target.encode()));
+        self.cancel(
+            CancelBuilder::user_data(target.encode()),
+            token(socket, Operation::Cancel),
+        );
     }
 
     /// Connects the socket to the address that it holds.
@@ -128,7 +133,40 @@ impl Ring {
         if socket.operations.get() == 0 {
             self.release(socket);
         } else {
-            self.cancel(CancelBuilder::fd(Fd(socket.descriptor)).all());
+            self.cancel_all(socket);
+            self.look_after(Held::Socket(socket.clone()));
+        }
+    }
+
+    fn cancel_all(&self, socket: &Socket) {
+        self.cancel(
+            CancelBuilder::fd(Fd(socket.descriptor)).all(),
+            token(socket, Operation::Cancel),
+        );
+    }
+
+    /// Keeps cancelling what is to be closed. A cancellation does not find an operation that the
+    /// kernel is about to try again (it is neither polled for nor with a worker then), and that
+    /// operation may then wait for its peer for ever.
+    pub(super) fn look_after(&self, held: Held) {
+        self.queue.ending.borrow_mut().push(held);
+    }
+
+    /// Cancels again what is still not closed.
+    pub(super) fn cancel_again(&self) {
+        let ending = self.queue.ending.take();
+        for held in ending {
+            let left = match &held {
+                Held::Socket(socket) => {
+                    let left = socket.operations.get() > 0;
+                    left.then(|| self.cancel_all(socket))
+                }
+                Held::Listener(state) => self.cancel_accept_again(state),
+                Held::Event(_) => None, // always polled for, so always found
+            };
+            if left.is_some() {
+                self.look_after(held);
+            }
         }
     }
 
@@ -158,12 +196,9 @@ impl Ring {
         );
     }
 
-    pub(super) fn cancel(&self, target: CancelBuilder) {
-        let token = Token {
-            operation: Operation::Cancel,
-            generation: 0,
-            slot: 0,
-        };
+    /// Cancels; `token` says on whose behalf.
+    pub(super) fn cancel(&self, target: CancelBuilder, token: Token) {
+        debug_assert_eq!(token.operation, Operation::Cancel);
         self.push(
             opcode::AsyncCancel2::new(target)
                 .build()
@@ -275,6 +310,7 @@ impl Ring {
                 return false;
             }
             self.handle_completions();
+            self.cancel_again();
         }
         // The last closes are queued, not yet submitted.
         self.enter(None).is_ok()

@@ -64,7 +64,8 @@ impl Ring {
         }
     }
 
-    /// Tells the sockets whose deadline has passed, and lets listeners that backed off try again.
+    /// Tells the sockets whose deadline has passed, lets listeners that backed off try again, and
+    /// cancels again what should have ended.
     pub(super) fn sweep(&self) {
         if self.now() < self.deadlines.next_sweep.get() {
             return;
@@ -92,6 +93,7 @@ impl Ring {
             }
         }
         self.rearm_listeners();
+        self.cancel_again();
     }
 }
 

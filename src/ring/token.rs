@@ -19,7 +19,7 @@ pub(super) enum Operation {
     Connect = 4,
     /// Multishot poll of the control thread's eventfd.
     Event = 5,
-    /// A cancellation; nothing depends on its own outcome.
+    /// A cancellation, on behalf of what is in the slot. What it cancelled completes by itself.
     Cancel = 6,
     /// Closing a descriptor whose last operation has completed.
     Close = 7,

@@ -14,6 +14,7 @@ use super::token::{Operation, Token};
 use super::*;
 
 mod faults;
+mod model;
 
 fn on_ring<T: 'static, F: Future<Output = T> + 'static>(
     options: &Options,
