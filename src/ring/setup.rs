@@ -40,6 +40,11 @@ impl Default for Options {
     }
 }
 
+/// Threads of the kernel in which a core's operations may block. Only sends to peers that have
+/// ended their side and don't read get there: waiting for room in such a socket never sleeps. More
+/// of them wait for each other, until their deadlines end them; unbounded, each is a thread.
+pub(super) const KERNEL_THREADS_MAX: u32 = 32;
+
 /// Why io_uring can't be used here, with the fix.
 #[derive(Debug)]
 pub struct Unsupported(String);
@@ -80,6 +85,9 @@ pub(super) fn build(options: &Options) -> io::Result<(IoUring, ProvidedBuffers)>
     if !io.params().is_feature_nodrop() || !io.params().is_feature_ext_arg() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
+    // Of files, as it is; of sockets.
+    io.submitter()
+        .register_iowq_max_workers(&mut [0, KERNEL_THREADS_MAX])?;
     let buffers = ProvidedBuffers::register(&io, options.buffers, options.buffer_bytes)?;
     Ok((io, buffers))
 }

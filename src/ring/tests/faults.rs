@@ -399,3 +399,36 @@ async fn pass(ring: &Ring, times: u64) {
         tasks::yield_now().await;
     }
 }
+
+/// Sends that are stuck at half-closed peers block in threads of the kernel: a bounded number.
+#[test]
+fn half_closed_peers_that_do_not_read_cost_few_threads() {
+    on_ring(&Options::default(), |ring| async move {
+        let stuck: Vec<_> = (0..100)
+            .map(|_| {
+                let (ours, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+                let stream = Stream::adopt(&ring, ours);
+                stream.write(|output| output.resize(1 << 20, 1));
+                peer.shutdown(std::net::Shutdown::Write).unwrap();
+                (stream, peer)
+            })
+            .collect();
+        ring.sleep(Duration::from_millis(200)).await;
+        let workers = kernel_workers();
+        assert!(workers <= setup::KERNEL_THREADS_MAX as usize, "{workers}");
+        // Whoever reads after all still gets everything.
+        let readers: Vec<_> = stuck
+            .into_iter()
+            .map(|(stream, mut peer)| {
+                let reader = thread::spawn(move || peer.read_exact(&mut vec![0; 1 << 20]));
+                (stream, reader)
+            })
+            .collect();
+        for (stream, reader) in readers {
+            drained(&stream).await.unwrap();
+            until(&ring, || reader.is_finished()).await;
+            reader.join().unwrap().unwrap();
+        }
+        until(&ring, || ring.held() == 0).await;
+    });
+}
