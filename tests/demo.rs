@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Server, TempDir, ended, pinion};
+use support::{PATIENCE, Server, Signal, TempDir, ended, pinion, send_group_signal};
 
 #[test]
 fn it_serves_and_ctrl_c_leaves_nothing_behind() {
@@ -42,7 +42,7 @@ fn it_serves_and_ctrl_c_leaves_nothing_behind() {
             .status,
         200
     );
-    demo.signal("-INT");
+    demo.signal(Signal::INT);
     assert_eq!(demo.exit().code(), Some(0));
     assert!(!alive(postmaster), "Postgres was left behind");
     let again = self::demo(scratch.path(), &[]).ready();
@@ -52,7 +52,7 @@ fn it_serves_and_ctrl_c_leaves_nothing_behind() {
             .text()
             .contains("\"on_hand\":99")
     );
-    again.signal("-TERM");
+    again.signal(Signal::TERM);
     assert_eq!(again.exit().code(), Some(0));
 }
 
@@ -67,7 +67,7 @@ fn after_a_crash_the_next_one_takes_over() {
         200
     );
     let left_over = postmaster(scratch.path()).expect("Postgres runs");
-    crashed.signal("-KILL");
+    crashed.signal(Signal::KILL);
     assert_eq!(crashed.exit().code(), None);
     assert!(
         alive(left_over),
@@ -81,7 +81,7 @@ fn after_a_crash_the_next_one_takes_over() {
             .text()
             .contains("\"on_hand\":99")
     );
-    next.signal("-KILL");
+    next.signal(Signal::KILL);
     assert_eq!(next.exit().code(), None);
 
     // And starts over if it is told to.
@@ -93,7 +93,7 @@ fn after_a_crash_the_next_one_takes_over() {
             .contains("\"on_hand\":100")
     );
     let postmaster = postmaster(scratch.path()).expect("Postgres runs");
-    fresh.signal("-INT");
+    fresh.signal(Signal::INT);
     assert_eq!(fresh.exit().code(), Some(0));
     assert!(!alive(postmaster));
 }
@@ -114,14 +114,7 @@ fn ctrl_c_before_it_serves_leaves_nothing_behind() {
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    let group = format!("-{}", child.id());
-    assert!(
-        Command::new("kill")
-            .args(["-INT", "--", &group])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send_group_signal(child.id(), Signal::INT);
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;

@@ -554,6 +554,14 @@ fn addresses_and_cores_that_can_not_be() {
 }
 
 #[test]
+fn a_deep_ring_of_few_connections_serves() {
+    let postgres = postgres();
+    let flags = ["--ring-depth", "32768", "--max-connections", "100"];
+    let server = Server::start(ROUTES, &postgres.url(), &flags);
+    assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
 fn too_little_memory_to_lock_is_told_with_the_fix() {
     let postgres = postgres();
     let directory = TempDir::new();

@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use super::support::Signal;
 use super::{closes, in_flight, server, wait_until};
 
 #[test]
 fn a_signal_finishes_what_is_in_flight() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let (mut server, _postgres) = server(&["--max-in-flight", "1"]);
         let mut idle = server.client();
         let mut used = server.client();
@@ -34,7 +35,7 @@ fn a_signal_finishes_what_is_in_flight() {
         assert!(closes(&response));
         assert!(slow.is_closed());
         drop(slow);
-        assert_eq!(server.exit().code(), Some(0), "{signal}");
+        assert_eq!(server.exit().code(), Some(0), "{signal:?}");
     }
 }
 
@@ -43,7 +44,7 @@ fn what_takes_too_long_is_given_up() {
     let (mut server, _postgres) = server(&["--max-in-flight", "1", "--drain-timeout", "300ms"]);
     let mut slow = in_flight(&server, "/slow/50");
     let start = Instant::now();
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     server.wait_for_line("gave up");
     assert_eq!(server.exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(20));
@@ -55,9 +56,9 @@ fn a_second_signal_stops_at_once() {
     let (mut server, _postgres) = server(&["--max-in-flight", "1"]);
     let mut slow = in_flight(&server, "/slow/50");
     let start = Instant::now();
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     server.wait_for_line("stopping");
-    server.signal("-INT");
+    server.signal(Signal::INT);
     server.wait_for_line("at once");
     assert_eq!(server.exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(20));
@@ -71,7 +72,7 @@ fn a_request_that_is_half_there_is_still_answered() {
     client.send("GET /echo/x HT");
     // Its first bytes have arrived when an answer to a later request has.
     assert_eq!(server.get("/health").status, 200);
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     server.wait_for_line("stopping");
     client.send("TP/1.1\r\nHost: a\r\n\r\n");
     let response = client.response();
@@ -89,7 +90,7 @@ fn hundreds_of_idle_connections_do_not_hold_up_a_stop() {
         assert_eq!(client.request("GET", "/health", None).status, 200);
     }
     let start = Instant::now();
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     assert_eq!(server.exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(20));
     for client in &mut clients {
@@ -101,7 +102,7 @@ fn hundreds_of_idle_connections_do_not_hold_up_a_stop() {
 fn an_idle_server_stops_at_once() {
     let (server, _postgres) = server(&["--drain-timeout", "60s"]);
     let start = Instant::now();
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     assert_eq!(server.exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(20));
 }

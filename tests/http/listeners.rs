@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use super::support::{Client, TempDir, find, pinion};
+use super::support::{Client, Signal, TempDir, find, pinion};
 use super::{ROUTES, in_flight, postgres, server, wait_until};
 
 fn ask_unix(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -56,7 +56,7 @@ fn several_kinds_at_once() {
     let response = Client::connect(address).request("GET", "/echo/x", None);
     assert_eq!(response.status, 200);
     assert_serves_unix(&path);
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     assert_eq!(server.exit().code(), Some(0));
     assert!(!path.exists(), "the socket's file is cleared away");
 }
@@ -95,7 +95,7 @@ fn a_server_that_stops_leaves_the_path_to_its_successor() {
     let flags = ["--listen", &unix, "--max-in-flight", "1"];
     let (old, _postgres) = server(&flags);
     let mut slow = in_flight(&old, "/slow/4");
-    old.signal("-TERM");
+    old.signal(Signal::TERM);
     wait_until("the path is given up", || {
         UnixStream::connect(&path).is_err()
     });
@@ -178,6 +178,6 @@ fn every_core_serves() {
     for _ in 0..20 {
         assert_serves_unix(&path);
     }
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     assert_eq!(server.exit().code(), Some(0));
 }

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use postgres::{Client, Config, NoTls};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A running Postgres; dropping it, also in a panic, stops it and removes its directory.
 pub struct Cluster {
@@ -105,8 +106,9 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // SIGINT is Postgres' fast shutdown. Its own pid, never a name.
-        let pid = self.server.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &pid]).status();
+        if let Some(pid) = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::INT);
+        }
         let deadline = Instant::now() + Duration::from_secs(10);
         while let Ok(None) = self.server.try_wait() {
             if Instant::now() > deadline {

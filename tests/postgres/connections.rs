@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Load, ROUTES, backends, lines, shared, signal, terminate, until, with};
-use crate::support::{Client, Response, Server};
+use crate::fixture::{Load, ROUTES, backends, lines, shared, terminate, until, with};
+use crate::support::{Client, Response, Server, Signal, send_signal};
 
 #[test]
 fn one_terminated_backend_fails_no_read() {
@@ -201,13 +201,13 @@ fn frozen_backends_are_given_up_and_replaced() {
     assert_eq!(frozen.len(), 2, "and none of the check at the start");
     let (took, tally) = Load::during(server.address, || {
         for pid in &frozen {
-            signal("-STOP", pid);
+            send_signal(*pid, Signal::STOP);
         }
         // Beyond the statement timeout and the grace of two seconds, new ones have taken over.
         std::thread::sleep(Duration::from_secs(3));
         let took = until("a good answer", || server.get("/items/9").status == 200);
         for pid in &frozen {
-            signal("-CONT", pid);
+            send_signal(*pid, Signal::CONT);
         }
         took
     });
@@ -229,9 +229,9 @@ fn a_server_that_was_suspended_does_not_take_its_connections_for_dead() {
     let server = Server::start(ROUTES, &url, &flags).ready();
     let before = backends(&postgres, "suspended");
     let ((), tally) = Load::during(server.address, || {
-        server.signal("-STOP");
+        server.signal(Signal::STOP);
         std::thread::sleep(Duration::from_secs(3));
-        server.signal("-CONT");
+        server.signal(Signal::CONT);
         std::thread::sleep(Duration::from_millis(700));
     });
     tally.expect(&[200]);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
 use sonic_rs::JsonValueTrait;
 
-use crate::support::{Client, PATIENCE, Postgres, Response, Server, TempDir};
+use crate::support::{Client, PATIENCE, Postgres, Response, Server, Signal, TempDir, send_signal};
 
 /// Items under load, and a table for writes. Tables that a test changes are its own.
 const SCHEMA: &str = "
@@ -125,7 +124,7 @@ impl Breakable {
     pub fn stop_immediately(&mut self) {
         let cluster = self.cluster.as_ref().expect("it runs");
         let pid = cluster.server_pid().expect("it runs");
-        signal("-QUIT", &pid.to_string());
+        send_signal(pid, Signal::QUIT);
         self.stop();
     }
 
@@ -134,16 +133,13 @@ impl Breakable {
     }
 }
 
-pub fn signal(signal: &str, pid: &str) {
-    let status = Command::new("kill").args([signal, pid]).status();
-    assert!(status.expect("kill").success(), "kill {signal} {pid}");
-}
-
 /// The process ids of a server's backends.
-pub fn backends(postgres: &Postgres, name: &str) -> Vec<String> {
+pub fn backends(postgres: &Postgres, name: &str) -> Vec<u32> {
     let sql = format!("select pid from pg_stat_activity where application_name = '{name}'");
     let pids = postgres.sql(&sql);
-    pids.lines().map(str::to_owned).collect()
+    pids.lines()
+        .map(|pid| pid.parse().expect("a process id"))
+        .collect()
 }
 
 pub fn terminate(postgres: &Postgres, name: &str, limit: &str) {

@@ -13,6 +13,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process, kill_process_group};
+
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
 
 /// How long anything in a test may take before it counts as stuck.
@@ -228,10 +231,8 @@ impl Server {
     }
 
     /// Sends a signal to the server, by its id.
-    pub fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        let status = Command::new("kill").args([signal, &pid]).status();
-        assert!(status.expect("kill").success());
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
     }
 
     /// Waits for the end.
@@ -256,6 +257,21 @@ impl Drop for Server {
             eprintln!("the server's log:\n{}", self.log.join("\n"));
         }
     }
+}
+
+/// Sends a signal to one process. (A minimal system has no program for it.)
+pub fn send_signal(pid: u32, signal: Signal) {
+    kill_process(process(pid), signal).expect("the process is there");
+}
+
+/// Sends a signal to a whole process group, as a terminal does for Ctrl-C.
+pub fn send_group_signal(leader: u32, signal: Signal) {
+    kill_process_group(process(leader), signal).expect("the group is there");
+}
+
+fn process(pid: u32) -> Pid {
+    let pid = i32::try_from(pid).expect("the kernel's ids have 31 bits");
+    Pid::from_raw(pid).expect("not 0")
 }
 
 /// The binary with arguments, its output piped and none of the caller's settings.
