@@ -116,10 +116,9 @@ impl Shard {
         house.draining.set(true);
         listeners.iter().for_each(|listener| listener.close());
         ring.wake_sockets();
-        let mut waited = Duration::ZERO;
-        while house.open.get() > 0 && waited < config.timeouts.drain {
+        let start = ring.now();
+        while house.open.get() > 0 && ring.now() - start < config.timeouts.drain {
             ring.sleep(DRAIN_INTERVAL).await;
-            waited += DRAIN_INTERVAL;
         }
         if house.open.get() > 0 {
             let open = house.open.get();
@@ -202,7 +201,8 @@ pub fn ring_options(config: &Config) -> ring::Options {
     ring::Options {
         depth: config.ring_depth,
         // Several times the connections, within what the kernel allows.
-        completions: expected.clamp(4096, 1 << 16).next_power_of_two() as u32,
+        completions: (expected.clamp(4096, 1 << 16).next_power_of_two() as u32)
+            .max(config.ring_depth),
         input_bytes_max: (2 * config.limits.head.head_bytes_max).max(64 * 1024),
         spin: config.spin,
         ..ring::Options::default()
