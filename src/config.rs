@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{LogFormat, Machine};
+use crate::duration;
 use crate::http::HeadLimits;
 
 /// Everything that the flags of `serve` and `demo` tune.
@@ -125,6 +126,12 @@ impl Config {
         }
         if flags.connections_per_core == 0 {
             return Err(Error("--connections-per-core: at least 1".to_owned()));
+        }
+        let timeout = flags.statement_timeout;
+        if !timeout.is_zero() && !duration::is_whole_milliseconds(timeout) {
+            return Err(Error(
+                "--statement-timeout: whole milliseconds, or 0s for none".to_owned(),
+            ));
         }
         Ok(Config {
             listen,
@@ -328,6 +335,24 @@ mod tests {
     }
 
     #[test]
+    fn defaults_are_those_of_limits() {
+        let config = config(&[]).unwrap();
+        assert_eq!(
+            config.limits.head.head_bytes_max,
+            crate::limits::HEAD_BYTES_MAX
+        );
+        assert_eq!(config.limits.body_bytes, crate::limits::BODY_BYTES_MAX);
+        assert_eq!(
+            config.postgres.statement_timeout,
+            crate::limits::STATEMENT_TIMEOUT
+        );
+        assert_eq!(
+            config.postgres.connections,
+            crate::limits::CONNECTIONS_PER_CORE
+        );
+    }
+
+    #[test]
     fn each_fault_names_its_flag() {
         for (flag, value) in [
             ("--ring-depth", "1000"),
@@ -335,6 +360,7 @@ mod tests {
             ("--connections-per-core", "0"),
             ("--max-head-bytes", "255"),
             ("--max-body-bytes", "2g"),
+            ("--statement-timeout", "500us"),
             ("--keep-alive", "0s"),
             ("--acquire-timeout", "0s"),
         ] {

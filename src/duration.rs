@@ -22,6 +22,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a duration is a whole number and a unit, such as 250ms".to_owned())
 }
 
+/// Whether Postgres can count it: its timeouts are whole milliseconds, and 0 means none.
+pub fn is_whole_milliseconds(duration: Duration) -> bool {
+    !duration.is_zero() && duration.subsec_nanos().is_multiple_of(1_000_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +38,23 @@ mod tests {
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn whole_milliseconds() {
+        for (text, expected) in [
+            ("0s", false),
+            ("999us", false),
+            ("1ms", true),
+            ("1001us", false),
+            ("2s", true),
+        ] {
+            assert_eq!(
+                parse(text).map(is_whole_milliseconds),
+                Ok(expected),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::diagnostics::nearest;
 use super::route::ResultKind;
 use super::tree::{Faults, Place, Section};
+use crate::duration;
 use crate::limits;
 
 /// The settings that have a default.
@@ -90,15 +91,7 @@ impl Settings {
 
 /// A duration: a whole number and its unit, `250ms`, `2s` or `1m`.
 fn read_timeout(faults: &mut Faults<'_>, text: &Place<&str>) -> Option<Duration> {
-    let digits = text.value.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.value.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    let Some((number, unit_ms)) = number.parse::<u64>().ok().zip(unit_ms) else {
+    let Ok(timeout) = duration::parse(text.value) else {
         let message = "\"timeout\" must be a whole number and a unit";
         faults.add_with_help(
             text.span.clone(),
@@ -107,12 +100,11 @@ fn read_timeout(faults: &mut Faults<'_>, text: &Place<&str>) -> Option<Duration>
         );
         return None;
     };
-    let timeout = Duration::from_millis(number.saturating_mul(unit_ms));
-    if timeout.is_zero() || timeout > limits::ROUTE_TIMEOUT_MAX {
+    if !duration::is_whole_milliseconds(timeout) || timeout > limits::ROUTE_TIMEOUT_MAX {
         let most = limits::ROUTE_TIMEOUT_MAX.as_secs() / 60;
         faults.add(
             text.span.clone(),
-            format!("\"timeout\" must be 1ms to {most}m"),
+            format!("\"timeout\" must be 1ms to {most}m, in whole milliseconds"),
         );
         return None;
     }

@@ -282,14 +282,24 @@ fn tables_of_the_file() {
 #[test]
 fn settings_of_a_route() {
     for (setting, fault) in [
-        ("timeout = \"0ms\"", "7:11 \"timeout\" must be 1ms to 60m"),
-        ("timeout = \"61m\"", "7:11 \"timeout\" must be 1ms to 60m"),
+        (
+            "timeout = \"0ms\"",
+            "7:11 \"timeout\" must be 1ms to 60m, in whole milliseconds",
+        ),
+        (
+            "timeout = \"1500us\"",
+            "7:11 \"timeout\" must be 1ms to 60m, in whole milliseconds",
+        ),
+        (
+            "timeout = \"61m\"",
+            "7:11 \"timeout\" must be 1ms to 60m, in whole milliseconds",
+        ),
         (
             "timeout = \"99999999999999999999s\"",
             "7:11 \"timeout\" must be a whole number and a unit | such as \"250ms\", \"2s\" or \"1m\"",
         ),
         (
-            "timeout = \"2h\"",
+            "timeout = \"2d\"",
             "7:11 \"timeout\" must be a whole number and a unit | such as \"250ms\", \"2s\" or \"1m\"",
         ),
         (
