@@ -3,6 +3,13 @@
 use std::time::Duration;
 
 /// Parses a whole number followed by `us`, `ms`, `s`, `m` or `h`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(pinion::duration::parse("250ms"), Ok(Duration::from_millis(250)));
+/// assert!(pinion::duration::parse("250").is_err());
+/// ```
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
