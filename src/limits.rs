@@ -88,6 +88,12 @@ pub const RECONNECT_MIN: Duration = Duration::from_millis(50);
 /// See [`RECONNECT_MIN`]: recovery within a second of Postgres being back.
 pub const RECONNECT_MAX: Duration = Duration::from_millis(800);
 
+/// Pauses between cancellations of one statement until it has ended, doubled from the first to the
+/// second: one that reaches a backend before its statement is ignored by it.
+pub const CANCEL_AGAIN_MIN: Duration = Duration::from_millis(100);
+/// See [`CANCEL_AGAIN_MIN`].
+pub const CANCEL_AGAIN_MAX: Duration = Duration::from_secs(1);
+
 /// How long one attempt to connect may take, unless `connect_timeout` says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -177,7 +177,8 @@ impl Database {
     }
 
     /// Cancels a statement whose client has gone (Postgres §54.2.8). A cancellation that comes late
-    /// would end the connection's next statement, so the connection gets no next one.
+    /// would end the connection's next statement, so the connection gets no next one. One that comes
+    /// early, before the backend has begun, is ignored, so it is sent again until the statement ends.
     pub fn cancel(&self, running: &Running) {
         running.abandoned.set(true);
         let Some(link) = running.link.take() else {
@@ -187,8 +188,14 @@ impl Database {
         if let Some(client) = link.client() {
             let (ring, target) = (self.ring.clone(), self.target.clone());
             self.ring.spawn(async move {
-                if let Err(error) = connect::cancel(&ring, &target, &client.cancel_token()).await {
-                    tracing::debug!(%error, "could not cancel a statement");
+                let token = client.cancel_token();
+                let mut pause = limits::CANCEL_AGAIN_MIN;
+                while link.runs_on(&client) {
+                    if let Err(error) = connect::cancel(&ring, &target, &token).await {
+                        tracing::debug!(%error, "could not cancel a statement");
+                    }
+                    ring.sleep(pause).await;
+                    pause = (pause * 2).min(limits::CANCEL_AGAIN_MAX);
                 }
             });
         }

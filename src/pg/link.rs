@@ -125,6 +125,12 @@ impl Link {
             .retain(|(of, _)| *of != route);
     }
 
+    /// Whether a statement is in flight on the connection that `client` belongs to.
+    pub(super) fn runs_on(&self, client: &Rc<Client>) -> bool {
+        let present = self.client();
+        self.in_flight() > 0 && present.is_some_and(|present| Rc::ptr_eq(&present, client))
+    }
+
     /// Lets the connection finish what is in flight and be opened anew.
     pub(super) fn retire(&self) {
         self.retiring.set(true);

@@ -93,6 +93,20 @@ fn clients_that_vanish_leave_nothing_behind() {
     assert_eq!(server.get("/echo/x").status, 200);
 }
 
+/// A cancellation may reach Postgres before the statement that it is for, and is ignored then.
+#[test]
+fn a_cancellation_that_comes_early_is_sent_again() {
+    let (server, _postgres) = server(&[]);
+    let baseline = descriptors(&server);
+    for _ in 0..60 {
+        let mut client = server.client();
+        client.send("GET /cancellable/50 HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    // A connection lives until its statement has ended.
+    wait_until("statements have ended", || descriptors(&server) <= baseline);
+    assert_eq!(server.get("/cancellable/0").status, 200);
+}
+
 #[test]
 fn thousands_of_connections_leave_nothing_behind() {
     let (server, _postgres) = server(&[]);
