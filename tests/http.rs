@@ -18,12 +18,12 @@ mod spoken;
 #[path = "http/timeouts.rs"]
 mod timeouts;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sonic_rs::JsonValueTrait;
 
-use support::{Client, PATIENCE, Postgres, Response, Server};
+use support::{Client, PATIENCE, Postgres, Response, Server, Shared};
 
 /// Routes without a table.
 const ROUTES: &str = r#"
@@ -77,16 +77,8 @@ sql = "select 'slept' as text from pg_sleep(:seconds)"
 
 /// A Postgres without any table, shared by the tests that run at the same time.
 fn postgres() -> Arc<Postgres> {
-    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
-    let mut shared = SHARED
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(postgres) = shared.upgrade() {
-        return postgres;
-    }
-    let postgres = Arc::new(Postgres::start(""));
-    *shared = Arc::downgrade(&postgres);
-    postgres
+    static SHARED: Shared = Shared::new(Weak::new());
+    Postgres::shared(&SHARED, || Postgres::start(""))
 }
 
 /// A server over these routes, and the Postgres that it needs.

@@ -13,20 +13,18 @@
 //!   (`4.3347032e+07` for our `43347030.0`), so a float4 is compared as a float4.
 //! - An interval whose three fields all have their extreme value is `infinity`, as from Postgres 17.
 
-#[path = "json_oracle/cluster.rs"]
-mod cluster;
 #[path = "json_oracle/scalars.rs"]
 mod scalars;
+mod support;
 #[path = "json_oracle/values.rs"]
 mod values;
 
 use std::error::Error;
 
-use cluster::Cluster;
 use pinion::json::{Decoder, Encoder, Raw};
 use postgres::types::private::BytesMut;
 use postgres::types::{IsNull, ToSql, Type};
-use postgres::{Client, Statement};
+use postgres::{Client, NoTls, Statement};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -40,8 +38,8 @@ const BATCH: usize = 40;
 
 #[test]
 fn json_is_what_postgres_prints_and_parameters_mean_what_postgres_reads() {
-    let cluster = Cluster::start();
-    let mut client = cluster.connect();
+    let server = support::Postgres::start("");
+    let mut client = connect(&server);
     client.batch_execute(SCHEMA).unwrap();
     let mut faults = Vec::new();
     for subject in subjects() {
@@ -60,6 +58,16 @@ fn json_is_what_postgres_prints_and_parameters_mean_what_postgres_reads() {
         faults.len(),
         faults.join("\n\n")
     );
+}
+
+/// A session under the settings of which the encoder speaks.
+fn connect(server: &support::Postgres) -> Client {
+    let mut config: postgres::Config = server.url().parse().expect("its URL");
+    config
+        .options("-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex");
+    config
+        .connect(NoTls)
+        .expect("the server accepts connections")
 }
 
 /// Our JSON of a column is Postgres' JSON, and decodes to the same value again.

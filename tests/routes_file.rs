@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value, json};
 
-use support::{PATIENCE, Postgres, Response, Server};
+use support::{PATIENCE, Postgres, Response, Server, Shared};
 
 const SCHEMA: &str = r#"
 create type mood as enum ('sad', 'ok', 'so happy');
@@ -31,16 +31,8 @@ $$;
 
 /// The database, shared by the tests that run at the same time.
 fn postgres() -> Arc<Postgres> {
-    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
-    let mut shared = SHARED
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(postgres) = shared.upgrade() {
-        return postgres;
-    }
-    let postgres = Arc::new(Postgres::start(SCHEMA));
-    *shared = Arc::downgrade(&postgres);
-    postgres
+    static SHARED: Shared = Shared::new(Weak::new());
+    Postgres::shared(&SHARED, || Postgres::start(SCHEMA))
 }
 
 /// One route of a file.

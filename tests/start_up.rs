@@ -8,11 +8,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
-use support::{PATIENCE, Postgres, Server, TempDir, ended, pinion};
+use support::{PATIENCE, Postgres, Server, Shared, TempDir, ended, pinion};
 
 const ROUTES: &str = r#"
 [[route]]
@@ -39,14 +39,12 @@ create role hasher login password 'sesame';
 
 /// A database that asks two roles for their passwords, shared by the tests that run at a time.
 fn postgres() -> Arc<Postgres> {
-    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
-    let mut shared = SHARED
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(postgres) = shared.upgrade() {
-        return postgres;
-    }
-    let postgres = Arc::new(Postgres::start(SCHEMA));
+    static SHARED: Shared = Shared::new(Weak::new());
+    Postgres::shared(&SHARED, start)
+}
+
+fn start() -> Postgres {
+    let postgres = Postgres::start(SCHEMA);
     let rules =
         "local all scrammer scram-sha-256\nlocal all hasher md5\nlocal all postgres trust\n";
     std::fs::write(postgres.sql("show hba_file"), rules).expect("pg_hba.conf");
@@ -57,7 +55,6 @@ fn postgres() -> Arc<Postgres> {
     {
         assert!(Instant::now() < deadline, "the rules are not taken");
     }
-    *shared = Arc::downgrade(&postgres);
     postgres
 }
 

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
 use sonic_rs::JsonValueTrait;
 
-use crate::support::{Client, PATIENCE, Postgres, Response, Server, Signal, TempDir, send_signal};
+use crate::support::{
+    Client, PATIENCE, Postgres, Response, Server, Shared, Signal, TempDir, send_signal,
+};
 
 /// Items under load, and a table for writes. Tables that a test changes are its own.
 const SCHEMA: &str = "
@@ -74,14 +76,8 @@ pub fn read_route(name: &str, sql: &str) -> String {
 
 /// The cluster that tests share which don't break it.
 pub fn shared() -> Arc<Postgres> {
-    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(|it| it.into_inner());
-    if let Some(postgres) = shared.upgrade() {
-        return postgres;
-    }
-    let postgres = Arc::new(Postgres::start(SCHEMA));
-    *shared = Arc::downgrade(&postgres);
-    postgres
+    static SHARED: Shared = Shared::new(Weak::new());
+    Postgres::shared(&SHARED, || Postgres::start(SCHEMA))
 }
 
 /// The URL with a setting more. A name of its own tells a server's backends from the others'.

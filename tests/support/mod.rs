@@ -58,6 +58,9 @@ impl Drop for TempDir {
 
 // ---- Postgres ----
 
+/// Where tests that run at the same time find one Postgres for all of them.
+pub type Shared = Mutex<Weak<Postgres>>;
+
 /// A private Postgres, stopped and removed on drop.
 pub struct Postgres {
     cluster: Cluster,
@@ -87,15 +90,20 @@ impl Postgres {
 
     /// The shop's cluster, shared by the tests of one binary that run at the same time.
     pub fn shop() -> Arc<Postgres> {
-        static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+        static SHARED: Shared = Shared::new(Weak::new());
+        Postgres::shared(&SHARED, || Postgres::start(pinion::demo::SCHEMA))
+    }
+
+    /// The one in `place`, while any test has it; otherwise a new one.
+    pub fn shared(place: &Shared, start: impl FnOnce() -> Postgres) -> Arc<Postgres> {
         // A test that failed while it held the lock leaves nothing half done.
-        let mut shared = SHARED
+        let mut shared = place
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(postgres) = shared.upgrade() {
             return postgres;
         }
-        let postgres = Arc::new(Postgres::start(pinion::demo::SCHEMA));
+        let postgres = Arc::new(start());
         *shared = Arc::downgrade(&postgres);
         postgres
     }
