@@ -38,16 +38,6 @@ struct Date {
 /// What the built-in paths answer to.
 const BUILT_IN_ALLOW: &str = "GET, HEAD, OPTIONS";
 
-/// Where a request goes.
-enum Destination<'a> {
-    Route(usize, api::Captures<'a>),
-    Health,
-    Ready,
-    Options(String),
-    NotAllowed(String),
-    Nowhere,
-}
-
 impl Core {
     /// A core that has just started.
     pub fn new(
@@ -78,8 +68,13 @@ impl Core {
         self.draining.set(true);
     }
 
-    fn destination<'a>(&self, method: Method, path: &'a str) -> Destination<'a> {
-        let declared = match method {
+    /// The route of a request with its captures, or the answer to one that needs no route.
+    fn find<'a>(
+        &self,
+        request: &Request<'_>,
+        path: &'a str,
+    ) -> Result<(usize, api::Captures<'a>), Reply> {
+        let method = match request.method() {
             Method::Get | Method::Head => Some(api::Method::Get),
             Method::Post => Some(api::Method::Post),
             Method::Put => Some(api::Method::Put),
@@ -87,44 +82,27 @@ impl Core {
             Method::Delete => Some(api::Method::Delete),
             Method::Options => None,
         };
-        let built_in = match path {
-            "/health" if self.health_built_in => Some(Destination::Health),
-            "/ready" if self.ready_built_in => Some(Destination::Ready),
-            _ => None,
-        };
-        match (built_in, declared) {
-            (Some(destination), Some(api::Method::Get)) => return destination,
-            (Some(_), Some(_)) => return Destination::NotAllowed(BUILT_IN_ALLOW.to_owned()),
-            (Some(_), None) => return Destination::Options(BUILT_IN_ALLOW.to_owned()),
-            (None, _) => {}
-        }
-        match self.api.router.find(declared, path) {
-            Found::Route { index, captures } => Destination::Route(index, captures),
-            Found::MethodNotAllowed { allow } if declared.is_none() => Destination::Options(allow),
-            Found::MethodNotAllowed { allow } => Destination::NotAllowed(allow),
-            Found::NotFound if path == "*" => Destination::Options(BUILT_IN_ALLOW.to_owned()),
-            Found::NotFound => Destination::Nowhere,
-        }
-    }
-
-    /// Answers what needs no route; `None` for a route's request.
-    fn answer_at_once(&self, destination: &Destination<'_>, id: &RequestId) -> Option<Reply> {
-        match destination {
-            Destination::Route(..) => None,
-            Destination::Health => Some(Reply::fixed(200, b"{\"status\":\"ok\"}")),
-            Destination::Ready => Some(self.ready()),
-            Destination::Options(allow) => {
-                let mut reply = Reply::empty();
-                reply.field("allow", allow.as_bytes());
-                Some(reply)
+        let health = path == "/health" && self.health_built_in;
+        let ready = path == "/ready" && self.ready_built_in;
+        let options = method.is_none();
+        Err(if health || ready {
+            match method {
+                Some(api::Method::Get) if health => Reply::fixed(200, b"{\"status\":\"ok\"}"),
+                Some(api::Method::Get) => self.ready(),
+                _ => allowing(BUILT_IN_ALLOW, options, request),
             }
-            Destination::NotAllowed(allow) => {
-                let mut reply = Reply::error(405, "Method not allowed", &id.text(), None);
-                reply.field("allow", allow.as_bytes());
-                Some(reply)
+        } else {
+            match self.api.router.find(method, path) {
+                Found::Route { index, captures } => return Ok((index, captures)),
+                Found::MethodNotAllowed { allow } => allowing(&allow, options, request),
+                Found::NotFound if options && path == "*" => {
+                    allowing(BUILT_IN_ALLOW, options, request)
+                }
+                Found::NotFound => {
+                    Reply::error(404, "Not found", &RequestId::of(request).text(), None)
+                }
             }
-            Destination::Nowhere => Some(Reply::error(404, "Not found", &id.text(), None)),
-        }
+        })
     }
 
     fn ready(&self) -> Reply {
@@ -150,8 +128,8 @@ impl Core {
         captures: &api::Captures<'_>,
         request: &Request<'_>,
         body: &[u8],
-        id: RequestId,
     ) -> Handled {
+        let id = RequestId::of(request);
         let Some(description) = self.database.description(route) else {
             let failure = match self.database.faults().is_empty() {
                 true => Failure::NotPrepared,
@@ -198,22 +176,16 @@ impl Core {
 
 impl Handler for Core {
     fn handle(&self, request: &Request<'_>, body: &[u8]) -> Handled {
-        let id = RequestId::of(request);
         let path = normalize_path(request.path());
-        let destination = self.destination(request.method(), &path);
-        match (self.answer_at_once(&destination, &id), &destination) {
-            (Some(reply), _) => Handled::Now(reply),
-            (None, Destination::Route(route, captures)) => {
-                self.serve_route(*route, captures, request, body, id)
-            }
-            (None, _) => Handled::Now(self.fault(500, "Internal server error")),
+        match self.find(request, &path) {
+            Ok((route, captures)) => self.serve_route(route, &captures, request, body),
+            Err(reply) => Handled::Now(reply),
         }
     }
 
     fn refuse_early(&self, request: &Request<'_>) -> Option<Reply> {
         let path = normalize_path(request.path());
-        let destination = self.destination(request.method(), &path);
-        self.answer_at_once(&destination, &RequestId::of(request))
+        self.find(request, &path).err()
     }
 
     fn fault(&self, status: u16, message: &str) -> Reply {
@@ -252,6 +224,19 @@ fn answer(route: &Route, plan: &Plan, outcome: Outcome, body: Vec<u8>, id: &Requ
         },
         _ => Reply::json(route.status.unwrap_or(200), body),
     }
+}
+
+/// The answer to OPTIONS, and to a method that the path does not know: both say which it does.
+fn allowing(allow: &str, options: bool, request: &Request<'_>) -> Reply {
+    let mut reply = match options {
+        true => Reply::empty(),
+        false => {
+            let id = RequestId::of(request);
+            Reply::error(405, "Method not allowed", &id.text(), None)
+        }
+    };
+    reply.field("allow", allow);
+    reply
 }
 
 fn failed(failure: &Failure, id: &RequestId) -> Reply {
