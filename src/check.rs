@@ -40,22 +40,22 @@ impl std::error::Error for Error {}
 pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Plan>, Error> {
     let (api, target) = (api.clone(), target.clone());
     ring::run(None, &ring::Options::default(), |ring| async move {
-        let (client, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
+        let (session, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
             .await
             .map_err(Error::Connect)?;
-        // The connection ends when its client is dropped; how it ends shows in the statements. A task
+        // The connection ends when its session is dropped; how it ends shows in the statements. A task
         // of its own would be left behind with it when the executor ends.
-        let (outcome, _) = futures_util::future::join(prepare_all(&api, client), connection).await;
+        let (outcome, _) = futures_util::future::join(prepare_all(&api, session), connection).await;
         outcome
     })
     .map_err(Error::Ring)?
 }
 
-async fn prepare_all(api: &Api, client: tokio_postgres::Client) -> Result<Vec<Plan>, Error> {
+async fn prepare_all(api: &Api, session: connect::Session) -> Result<Vec<Plan>, Error> {
     let mut plans = Vec::new();
     let mut faults = Vec::new();
     for route in 0..api.routes.len() {
-        match statements::prepare(api, route, &client).await {
+        match statements::prepare(api, route, &session.client).await {
             Ok(prepared) => plans.push(prepared.description.plan.clone()),
             Err(statements::Fault::Refused(diagnostics)) => faults.extend(diagnostics),
             Err(statements::Fault::Lost(error)) => return Err(Error::Connect(error.into())),

@@ -68,17 +68,21 @@ impl Columns {
         )
     }
 
-    /// Appends a row as `{"a":1,"b":null}`; `column` gives the bytes of each column, `None` for
-    /// NULL. After a fault `out` is as it was.
+    /// Appends a row as `{"a":1,"b":null}`; `row` gives the bytes of each column from the left,
+    /// `None` for NULL. After a fault `out` is as it was.
     pub fn encode_object<'a>(
         &self,
-        column: impl Fn(usize) -> Option<&'a [u8]>,
+        mut row: impl Iterator<Item = Option<&'a [u8]>>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeFault> {
         let start = out.len();
-        for (index, resolved) in self.columns.iter().enumerate() {
+        for resolved in &self.columns {
             out.extend_from_slice(&resolved.lead);
-            if let Err(fault) = resolved.encoder.encode(column(index), out) {
+            let encoded = match row.next() {
+                Some(column) => resolved.encoder.encode(column, out),
+                None => Err(EncodeFault::Truncated),
+            };
+            if let Err(fault) = encoded {
                 out.truncate(start);
                 return Err(fault);
             }
@@ -91,13 +95,14 @@ impl Columns {
     /// fault `out` is as it was.
     pub fn encode_scalar<'a>(
         &self,
-        column: impl Fn(usize) -> Option<&'a [u8]>,
+        mut row: impl Iterator<Item = Option<&'a [u8]>>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeFault> {
         let start = out.len();
-        let encoded = match self.columns.first() {
-            Some(first) => first.encoder.encode(column(0), out),
-            None => {
+        let encoded = match (self.columns.first(), row.next()) {
+            (Some(first), Some(column)) => first.encoder.encode(column, out),
+            (Some(_), None) => Err(EncodeFault::Truncated),
+            (None, _) => {
                 out.extend_from_slice(b"null");
                 Ok(())
             }
@@ -133,11 +138,13 @@ mod tests {
         let id = 7i64.to_be_bytes();
         let mut out = Vec::new();
         columns
-            .encode_object(|index| (index == 0).then_some(&id[..]), &mut out)
+            .encode_object([Some(&id[..]), None].into_iter(), &mut out)
             .unwrap();
         assert_eq!(out, br#"{"id":7,"say \"hi\"":null}"#);
         out.clear();
-        columns.encode_scalar(|_| Some(&id), &mut out).unwrap();
+        columns
+            .encode_scalar([Some(&id[..])].into_iter(), &mut out)
+            .unwrap();
         assert_eq!(out, b"7");
         let (name, postgres, json) = columns.describe(1);
         assert_eq!(
@@ -150,7 +157,7 @@ mod tests {
     fn no_column_is_an_empty_object() {
         let columns = columns(&[]).unwrap();
         let mut out = Vec::new();
-        columns.encode_object(|_| None, &mut out).unwrap();
+        columns.encode_object(std::iter::empty(), &mut out).unwrap();
         assert_eq!(out, b"{}");
     }
 
@@ -159,12 +166,18 @@ mod tests {
         let columns = columns(&[("a", Type::INT8), ("b", Type::INT8)]).unwrap();
         let one = 1i64.to_be_bytes();
         let mut out = b"[".to_vec();
-        let column = |index| Some(if index == 0 { &one[..] } else { &one[..3] });
+        for row in [&[Some(&one[..]), Some(&one[..3])][..], &[Some(&one)], &[]] {
+            assert_eq!(
+                columns.encode_object(row.iter().copied(), &mut out),
+                Err(EncodeFault::Truncated)
+            );
+            assert_eq!(out, b"[");
+        }
+        let none = std::iter::empty();
         assert_eq!(
-            columns.encode_object(column, &mut out),
+            columns.encode_scalar(none, &mut out),
             Err(EncodeFault::Truncated)
         );
-        assert_eq!(out, b"[");
     }
 
     #[test]

@@ -16,11 +16,27 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{CancelToken, Client, Connection, NoTls, SimpleQueryMessage};
 
 use super::url::{Address, Host, Target, TargetSessionAttrs, TcpOptions};
+use super::wire::{Tap, Wire};
 use crate::limits;
 use crate::ring::{Ring, Stream, blocking};
 
-/// A connection and the future that drives it.
-pub type Connected = (Client, Connection<Stream, NoTlsStream>);
+/// A session and the future that drives it.
+pub type Connected = (Session, Connection<Tap, NoTlsStream>);
+
+/// An open session of Postgres: tokio-postgres's client, for what is done now and then, and the wire
+/// below it, for the routes' statements.
+pub struct Session {
+    /// Prepares statements, and closes those that are dropped.
+    pub client: Client,
+    pub(super) wire: Rc<Wire>,
+}
+
+impl Session {
+    /// Whether nothing can be sent any more.
+    pub(super) fn is_ended(&self) -> bool {
+        self.wire.is_ended()
+    }
+}
 
 /// Why there is no connection, without anything secret.
 #[derive(Debug)]
@@ -144,11 +160,12 @@ async fn connect_host(
         .map_err(|error| Error::Unreachable(format!("{address}: {error}")))?;
     let mut config = target.config(host);
     config.options(options(config.get_options(), statement_timeout));
-    let (client, mut connection) = config.connect_raw(stream, NoTls).await?;
+    let wire = Wire::new(stream);
+    let (client, mut connection) = config.connect_raw(wire.tap(), NoTls).await?;
     if wanted != TargetSessionAttrs::Any {
         check_kind(&client, &mut connection, wanted).await?;
     }
-    Ok((client, connection))
+    Ok((Session { client, wire }, connection))
 }
 
 /// Sends a cancellation. Each host is asked, as the token doesn't say whose it is; the others don't
@@ -243,7 +260,7 @@ fn tcp_socket(options: &TcpOptions, address: SocketAddr) -> io::Result<Socket> {
 /// Asks the server whether it is of the wanted kind (libpq, `target_session_attrs`).
 async fn check_kind(
     client: &Client,
-    connection: &mut Connection<Stream, NoTlsStream>,
+    connection: &mut Connection<Tap, NoTlsStream>,
     wanted: TargetSessionAttrs,
 ) -> Result<(), Error> {
     let question = client.simple_query(

@@ -1,33 +1,29 @@
-//! One request's statement: sent, its rows encoded as they come, retried where that is safe.
+//! One request's statement: sent, waited for, retried where that is safe.
 
 use std::cell::{Cell, RefCell};
-use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
-
-use bytes::BytesMut;
-use futures_util::TryStreamExt;
-use tokio_postgres::error::DbError;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use super::Database;
 use super::connect;
 use super::lane::Permit;
 use super::link::Link;
 use super::mend::Trouble;
-use super::statements::{Description, Prepared, ends_connection};
-use crate::api::{self, Bound, ResultKind};
+use super::message::{Refusal, append_parameter};
+use super::rows::{RowFault, Rows, Shape, Single};
+use super::statements::{Description, Prepared};
+use super::wire::{End, Stage};
+use crate::api::{self, Bound};
 use crate::error::Failure;
-use crate::json::Raw;
 use crate::limits;
 
-/// What a statement did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Rows that it returned, all of them encoded.
+/// What a statement gave.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Rows, all of them encoded.
     pub rows: usize,
-    /// Rows that it changed or returned, as Postgres counts them.
-    pub affected: u64,
+    /// The JSON that the route's `result` asks for.
+    pub body: Vec<u8>,
 }
 
 /// Where a statement is running, for a request that may be cancelled.
@@ -44,8 +40,8 @@ enum Attempt {
     Failed(Failure),
     /// The connection had ended before anything was sent.
     Unsent,
-    /// The connection was lost before the answer was complete, with these words.
-    Lost(String),
+    /// The connection was lost before the answer was complete.
+    Lost,
     /// The connection does not have the statement in its present form, but this one or none.
     /// Nothing was run.
     Stale(Option<Rc<Prepared>>),
@@ -54,15 +50,6 @@ enum Attempt {
     Misread(Rc<Prepared>),
     /// A conflict with a concurrent transaction; nothing was changed.
     Conflict(Failure),
-}
-
-/// How far a statement came (Postgres §54.2.3).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Nothing was run.
-    Bind,
-    /// BindComplete has come.
-    Execute,
 }
 
 /// What a request has been through.
@@ -85,17 +72,14 @@ impl Retries {
 }
 
 impl Database {
-    /// Runs a route's statement with bound parameters and appends its rows to `body` as the JSON
-    /// that the route's `result` asks for. On an error `body` is as it was.
+    /// Runs a route's statement with bound parameters.
     pub async fn execute(
         self: &Rc<Self>,
         route: usize,
         description: &Rc<Description>,
         bound: &Bound,
         running: Option<&Running>,
-        body: &mut Vec<u8>,
-    ) -> Result<Outcome, Failure> {
-        let start = body.len();
+    ) -> Result<Answered, Failure> {
         let mut retries = Retries::default();
         let mut held = None;
         loop {
@@ -109,14 +93,13 @@ impl Database {
                 }
                 running.link.replace(Some(permit.link.clone()));
             }
-            let attempt = self.attempt(&permit, route, description, bound, body).await;
+            let attempt = self.attempt(&permit, route, description, bound).await;
             if let Some(running) = running {
                 running.link.take();
             }
             match attempt {
-                Ok(outcome) => return Ok(outcome),
+                Ok(answered) => return Ok(answered),
                 Err(attempt) => {
-                    body.truncate(start);
                     held = self.recover(permit, route, attempt, &mut retries).await?;
                 }
             }
@@ -136,9 +119,9 @@ impl Database {
         match attempt {
             Attempt::Failed(failure) => Err(failure),
             Attempt::Unsent => retries.unsent().map(|()| None),
-            Attempt::Lost(_) if !read_only => Err(Failure::OutcomeUnknown),
-            Attempt::Lost(_) if retries.lost => Err(Failure::Unavailable),
-            Attempt::Lost(_) => {
+            Attempt::Lost if !read_only => Err(Failure::OutcomeUnknown),
+            Attempt::Lost if retries.lost => Err(Failure::Unavailable),
+            Attempt::Lost => {
                 retries.lost = true;
                 Ok(None)
             }
@@ -185,12 +168,12 @@ impl Database {
             return;
         };
         link.retire();
-        if let Some(client) = link.client() {
+        if let Some(session) = link.session() {
             let (ring, target) = (self.ring.clone(), self.target.clone());
             self.ring.spawn(async move {
-                let token = client.cancel_token();
+                let token = session.client.cancel_token();
                 let mut pause = limits::CANCEL_AGAIN_MIN;
-                while link.runs_on(&client) {
+                while link.runs_on(&session) {
                     if let Err(error) = connect::cancel(&ring, &target, &token).await {
                         tracing::debug!(%error, "could not cancel a statement");
                     }
@@ -207,9 +190,8 @@ impl Database {
         route: usize,
         description: &Rc<Description>,
         bound: &Bound,
-        body: &mut Vec<u8>,
-    ) -> Result<Outcome, Attempt> {
-        let Some(client) = permit.link.client().filter(|client| !client.is_closed()) else {
+    ) -> Result<Answered, Attempt> {
+        let Some(session) = permit.link.session() else {
             return Err(Attempt::Unsent);
         };
         let Some(prepared) = permit.link.statement(route) else {
@@ -225,127 +207,81 @@ impl Database {
                 false => Attempt::Failed(Failure::NotPrepared),
             });
         }
-        let parameters = (0..bound.values.len()).map(|index| Parameter(bound.value(index)));
-        let outcome = match client.query_raw(&prepared.statement, parameters).await {
-            Ok(rows) => {
-                let rows = std::pin::pin!(rows);
-                self.encode(route, &prepared, rows, body).await
+        let single = Single::new(prepared.clone(), Shape::of(&self.api.routes[route]));
+        let parameters = |out: &mut Vec<u8>| {
+            for index in 0..bound.values.len() {
+                append_parameter(bound.value(index), out);
             }
-            Err(error) => Err(self.classify(route, &prepared, Stage::Bind, &error)),
         };
-        if let Err(Attempt::Lost(reason)) = &outcome {
-            // Nobody else is to be given what is left of the connection.
-            permit.link.lose(&client, reason);
+        let wire = &session.wire;
+        if !wire.send(&prepared.bind_head, parameters, single.clone()) {
+            return Err(Attempt::Unsent);
         }
-        outcome
+        match single.wait().await {
+            (End::Complete, rows) => self.accept(route, prepared, rows),
+            (End::Refused(stage, refusal), _) => {
+                Err(self.classify(route, prepared, stage, &refusal))
+            }
+            (End::Lost(reason), _) => {
+                // Nobody else is to be given what is left of the connection.
+                permit.link.lose(&session, &reason);
+                Err(Attempt::Lost)
+            }
+        }
     }
 
-    async fn encode(
+    /// The answer that complete rows are, unless one of them could not be taken.
+    fn accept(
         &self,
         route: usize,
-        prepared: &Rc<Prepared>,
-        mut rows: std::pin::Pin<&mut tokio_postgres::RowStream>,
-        body: &mut Vec<u8>,
-    ) -> Result<Outcome, Attempt> {
-        let route_file = &self.api.routes[route];
-        let columns = &prepared.description.plan.columns;
-        let kind = route_file.result;
-        let list = matches!(kind, ResultKind::Many | ResultKind::Exec);
-        let rows_max = if list { route_file.max_rows } else { 1 };
-        let start = body.len();
-        let mut count = 0;
-        let mut fault = None;
-        if list {
-            body.push(b'[');
-        }
-        while let Some(row) = rows
-            .try_next()
-            .await
-            .map_err(|error| self.classify(route, prepared, Stage::Execute, &error))?
-        {
-            count += 1;
-            if fault.is_some() {
-                continue; // read to the end, so that the permit covers what is in flight
+        prepared: Rc<Prepared>,
+        rows: Rows,
+    ) -> Result<Answered, Attempt> {
+        let api::Route { name, max_rows, .. } = &self.api.routes[route];
+        match rows.fault {
+            None => Ok(Answered {
+                rows: rows.count,
+                body: rows.body,
+            }),
+            Some(RowFault::Misread(error)) => {
+                tracing::error!(route = name, error, "a column could not be encoded");
+                Err(Attempt::Misread(prepared))
             }
-            if count > rows_max || body.len() - start > limits::RESPONSE_BYTES_MAX {
-                fault = Some(Failure::TooLarge);
-                continue;
-            }
-            if count > 1 {
-                body.push(b',');
-            }
-            let raw = |index| row.get::<usize, Raw<'_>>(index).0;
-            let encoded = match kind {
-                ResultKind::Scalar => columns.encode_scalar(raw, body),
-                _ => columns.encode_object(raw, body),
-            };
-            if let Err(error) = encoded {
-                tracing::error!(route = route_file.name, %error, "a column could not be encoded");
-                fault = Some(Failure::Internal);
-            }
-        }
-        if let Some(fault) = fault {
-            if fault == Failure::Internal {
-                return Err(Attempt::Misread(prepared.clone()));
-            }
-            if fault == Failure::TooLarge {
+            Some(RowFault::TooLarge) => {
                 tracing::error!(
-                    route = route_file.name,
-                    rows = count,
-                    rows_max,
+                    route = name,
+                    rows = rows.count,
+                    max_rows,
                     "the result is larger than the route allows"
                 );
+                Err(Attempt::Failed(Failure::TooLarge))
             }
-            return Err(Attempt::Failed(fault));
         }
-        if list {
-            body.push(b']');
-        }
-        Ok(Outcome {
-            rows: count,
-            affected: rows.rows_affected().unwrap_or(0),
-        })
     }
 
     fn classify(
         &self,
         route: usize,
-        prepared: &Rc<Prepared>,
+        prepared: Rc<Prepared>,
         stage: Stage,
-        error: &tokio_postgres::Error,
+        refusal: &Refusal,
     ) -> Attempt {
         let api::Route {
             name, read_only, ..
         } = &self.api.routes[route];
-        let Some(refusal) = error.as_db_error() else {
-            let gone = error.is_closed()
-                || error
-                    .source()
-                    .is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-            if !gone {
-                // The two sides no longer agree on what comes next: not one more row of this
-                // connection can be trusted.
-                tracing::error!(route = name, %error, "driver error");
-            }
-            return Attempt::Lost(connect::chain(error));
-        };
-        let state = refusal.code().code();
-        if ends_connection(refusal) {
-            return Attempt::Lost(format!("{} ({state})", refusal.message()));
-        }
         // Past Bind it comes from within a function, and what ran before it may have been committed.
-        if is_stale(refusal) && (stage == Stage::Bind || *read_only) {
-            return Attempt::Stale(Some(prepared.clone()));
+        if refusal.is_stale() && (stage == Stage::Bind || *read_only) {
+            return Attempt::Stale(Some(prepared));
         }
+        let Refusal { state, message, .. } = refusal;
         let failure = Failure::Sql {
-            state: state.to_owned(),
-            raised: (state == "P0001").then(|| refusal.message().to_owned()),
+            state: state.clone(),
+            raised: (state == "P0001").then(|| message.clone()),
         };
         if failure.answer().0 >= 500 {
-            let message = refusal.message();
             tracing::error!(route = name, state, message, "statement failed");
         }
-        match state {
+        match state.as_str() {
             "40001" | "40P01" => Attempt::Conflict(failure),
             _ => Attempt::Failed(failure),
         }
@@ -358,47 +294,4 @@ fn cancelled() -> Failure {
         state: "57014".to_owned(),
         raised: None,
     }
-}
-
-/// Whether the connection's prepared statement is gone, or no longer fits the tables and types.
-fn is_stale(refusal: &DbError) -> bool {
-    match refusal.code().code() {
-        "26000" => true,
-        "0A000" => refusal.routine() == Some("RevalidateCachedQuery"),
-        // A parameter's type was dropped and made again. Internal messages are not translated.
-        "XX000" => refusal
-            .message()
-            .starts_with("cache lookup failed for type"),
-        _ => false,
-    }
-}
-
-/// A parameter whose bytes were made when the request was bound.
-#[derive(Debug)]
-struct Parameter<'a>(Option<&'a [u8]>);
-
-impl ToSql for Parameter<'_> {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(match self.0 {
-            None => IsNull::Yes,
-            Some(bytes) => {
-                out.extend_from_slice(bytes);
-                IsNull::No
-            }
-        })
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    fn encode_format(&self, _: &Type) -> Format {
-        Format::Binary
-    }
-
-    to_sql_checked!();
 }

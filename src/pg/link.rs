@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::AsyncMessage;
 
 use super::Database;
-use super::connect::{self, Connected};
+use super::connect::{self, Connected, Session};
 use super::lane::Lane;
 use super::mend::Preparation;
 use super::statements::{self, Prepared};
@@ -36,7 +36,7 @@ pub struct Link {
 }
 
 struct Open {
-    client: Rc<Client>,
+    session: Rc<Session>,
     /// By route; only those of the link's lane.
     statements: Vec<Option<Rc<Prepared>>>,
 }
@@ -57,7 +57,7 @@ impl Link {
     /// Whether a statement may be sent.
     pub(super) fn usable(&self) -> bool {
         // A connection that has ended is still here until its keeper has looked.
-        let open = |open: &Option<Open>| open.as_ref().is_some_and(|o| !o.client.is_closed());
+        let open = |open: &Option<Open>| open.as_ref().is_some_and(|o| !o.session.is_ended());
         !self.retiring.get() && !self.is_killed() && open(&self.open.borrow())
     }
 
@@ -81,8 +81,8 @@ impl Link {
         }
     }
 
-    pub(super) fn client(&self) -> Option<Rc<Client>> {
-        self.open.borrow().as_ref().map(|open| open.client.clone())
+    pub(super) fn session(&self) -> Option<Rc<Session>> {
+        self.open.borrow().as_ref().map(|open| open.session.clone())
     }
 
     pub(super) fn statement(&self, route: usize) -> Option<Rc<Prepared>> {
@@ -90,15 +90,15 @@ impl Link {
         open.as_ref()?.statements[route].clone()
     }
 
-    /// Puts a statement in the place of the present one, if `client` is still the connection.
+    /// Puts a statement in the place of the present one, if `session` is still the connection.
     pub(super) fn replace_statement(
         &self,
-        client: &Rc<Client>,
+        session: &Rc<Session>,
         route: usize,
         prepared: Rc<Prepared>,
     ) {
         let replaced = match &mut *self.open.borrow_mut() {
-            Some(open) if Rc::ptr_eq(&open.client, client) => {
+            Some(open) if Rc::ptr_eq(&open.session, session) => {
                 open.statements[route].replace(prepared)
             }
             _ => None,
@@ -125,10 +125,10 @@ impl Link {
             .retain(|(of, _)| *of != route);
     }
 
-    /// Whether a statement is in flight on the connection that `client` belongs to.
-    pub(super) fn runs_on(&self, client: &Rc<Client>) -> bool {
-        let present = self.client();
-        self.in_flight() > 0 && present.is_some_and(|present| Rc::ptr_eq(&present, client))
+    /// Whether a statement is in flight on the connection that `session` belongs to.
+    pub(super) fn runs_on(&self, session: &Rc<Session>) -> bool {
+        let present = self.session();
+        self.in_flight() > 0 && present.is_some_and(|present| Rc::ptr_eq(&present, session))
     }
 
     /// Lets the connection finish what is in flight and be opened anew.
@@ -147,10 +147,10 @@ impl Link {
         self.wake_driver();
     }
 
-    /// Ends the connection that `client` belongs to, if it is still that of the link.
-    pub(super) fn lose(&self, client: &Rc<Client>, reason: &str) {
-        let present = self.client();
-        if present.is_some_and(|present| Rc::ptr_eq(&present, client)) {
+    /// Ends the connection that `session` belongs to, if it is still that of the link.
+    pub(super) fn lose(&self, session: &Rc<Session>, reason: &str) {
+        let present = self.session();
+        if present.is_some_and(|present| Rc::ptr_eq(&present, session)) {
             self.kill(reason);
         }
     }
@@ -213,11 +213,11 @@ async fn serve(
     database: &Rc<Database>,
     lane: &Rc<Lane>,
     link: &Rc<Link>,
-    (client, connection): Connected,
+    (session, connection): Connected,
 ) -> End {
     link.retiring.set(false);
     link.killed.take();
-    let client = Rc::new(client);
+    let session = Rc::new(session);
     let ended: Rc<RefCell<Option<String>>> = Rc::default();
     let watcher: Rc<RefCell<Option<Waker>>> = Rc::default();
     database.ring.spawn({
@@ -230,7 +230,7 @@ async fn serve(
             }
         }
     });
-    let preparing = statements::prepare_all(database, lane, &client);
+    let preparing = statements::prepare_all(database, lane, &session.client);
     let patience = prepare_patience(lane);
     let statements = match connect::within(&database.ring, patience, preparing).await {
         Some(Ok(statements)) => statements,
@@ -245,7 +245,11 @@ async fn serve(
         }
     };
     if ended.borrow().is_none() {
-        link.open.replace(Some(Open { client, statements }));
+        let session = session.clone();
+        link.open.replace(Some(Open {
+            session,
+            statements,
+        }));
         tracing::debug!(lane = lane.name, "connected to Postgres");
         if lane.link_up() {
             tracing::info!(lane = lane.name, "connected to Postgres again");
@@ -269,8 +273,9 @@ async fn serve(
     .await;
     link.open.take();
     lane.serve_waiting();
-    // Postgres's last words may have gone to a statement that was in flight.
-    let reason = link.killed.borrow().clone().unwrap_or(reason);
+    // The wire ends first where Postgres's last words came in answer to a statement.
+    let words = session.wire.ended().map(|words| words.to_string());
+    let reason = link.killed.borrow().clone().or(words).unwrap_or(reason);
     match link.retiring.get() && !link.is_killed() {
         true => End::Replaced,
         false => End::Lost(reason),

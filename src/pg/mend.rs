@@ -74,13 +74,13 @@ impl Database {
     }
 
     async fn prepare_on(&self, link: &Link, route: usize) -> Result<(), Trouble> {
-        let client = link.client().ok_or(Trouble::Lost)?;
+        let session = link.session().ok_or(Trouble::Lost)?;
         // A composite type keeps its number when its members change.
-        client.clear_type_cache();
-        match statements::prepare(&self.api, route, &client).await {
+        session.client.clear_type_cache();
+        match statements::prepare(&self.api, route, &session.client).await {
             Ok(prepared) => {
                 let prepared = Rc::new(self.learn(route, prepared));
-                link.replace_statement(&client, route, prepared);
+                link.replace_statement(&session, route, prepared);
                 Ok(())
             }
             Err(Fault::Refused(diagnostics)) => {

@@ -1,17 +1,21 @@
 //! Postgres on one core: its own pipelined connections, prepared statements and bounds.
 //!
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
-//! ring, `statements` prepares the routes on it, `link` keeps one connection alive, `lane` is a
-//! group of links with a bounded queue in front, `execute` runs one request's statement, `mend`
-//! prepares again what DDL changed.
+//! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it,
+//! `link` keeps one connection alive, `lane` is a group of links with a bounded queue in front,
+//! `execute` runs one request's statement, `rows` makes JSON of its rows, `mend` prepares again what
+//! DDL changed.
 
 pub mod connect;
 pub mod execute;
 pub mod lane;
 pub mod link;
 mod mend;
+mod message;
+mod rows;
 pub mod statements;
 pub mod url;
+mod wire;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -7,13 +7,16 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
 use super::lane::Lane;
+use super::message;
 use super::{Database, Known};
 use crate::api::{Api, Diagnostic, Plan};
 
 /// A statement as one connection knows it.
 pub struct Prepared {
     /// tokio-postgres's handle; dropping the last one closes the statement.
-    pub statement: Statement,
+    _statement: Statement,
+    /// How Bind begins for it.
+    pub(super) bind_head: Box<[u8]>,
     /// How its parameters are bound and its rows are encoded.
     pub description: Rc<Description>,
 }
@@ -116,9 +119,18 @@ pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepare
         columns,
     });
     Ok(Prepared {
-        statement,
+        bind_head: message::bind_head(&name_of(&statement), statement.params().len()),
+        _statement: statement,
         description,
     })
+}
+
+/// The name under which Postgres knows a statement. tokio-postgres tells it in its Debug output alone.
+fn name_of(statement: &Statement) -> String {
+    let words = format!("{statement:?}");
+    let name = words.split('"').nth(1);
+    name.expect("the driver's Debug output begins with the quoted name")
+        .to_owned()
 }
 
 /// Where in the sent text Postgres sees the fault, in characters from 1.
@@ -135,9 +147,7 @@ fn speaks_of_the_statement(refusal: &DbError) -> bool {
     !ends_connection(refusal) && !is_passing(state) && !state.starts_with("53") && state != "26000"
 }
 
-/// Whether the session is over with this message. The class of the state doesn't tell: a foreign
-/// table's 08001, or a temporary file over its limit (53400), leave the session as it was.
-pub(super) fn ends_connection(refusal: &DbError) -> bool {
+fn ends_connection(refusal: &DbError) -> bool {
     matches!(
         refusal.parsed_severity(),
         Some(Severity::Fatal | Severity::Panic)

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::guard::RequestId;
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
 use crate::pg::Database;
-use crate::pg::execute::{Outcome, Running};
+use crate::pg::execute::{Answered, Running};
 use crate::ring::Ring;
 
 /// What the requests of one core share.
@@ -161,12 +161,11 @@ impl Core {
         });
         let future = Box::pin(async move {
             let _place = place;
-            let mut body = Vec::new();
-            let outcome = database
-                .execute(route, &description, &bound, running.as_deref(), &mut body)
+            let answered = database
+                .execute(route, &description, &bound, running.as_deref())
                 .await;
-            match outcome {
-                Ok(outcome) => answer(&api.routes[route], &description.plan, outcome, body, &id),
+            match answered {
+                Ok(answered) => answer(&api.routes[route], &description.plan, answered, &id),
                 Err(failure) => failed(&failure, &id),
             }
         });
@@ -213,16 +212,16 @@ impl Handler for Core {
 }
 
 /// Turns what a statement gave into the answer that the route's `result` declares.
-fn answer(route: &Route, plan: &Plan, outcome: Outcome, body: Vec<u8>, id: &RequestId) -> Reply {
+fn answer(route: &Route, plan: &Plan, answered: Answered, id: &RequestId) -> Reply {
     match route.result {
-        ResultKind::One | ResultKind::Scalar if outcome.rows == 0 => {
+        ResultKind::One | ResultKind::Scalar if answered.rows == 0 => {
             Reply::error(route.empty_status, &route.not_found, &id.text(), None)
         }
         ResultKind::Exec if plan.columns.is_empty() => Reply {
             status: route.status.unwrap_or(204),
             ..Reply::empty()
         },
-        _ => Reply::json(route.status.unwrap_or(200), body),
+        _ => Reply::json(route.status.unwrap_or(200), answered.body),
     }
 }
 
