@@ -116,8 +116,12 @@ fn a_real_deadlock_is_told() {
     );
     let routes = "[[route]]\nname = \"transfer\"\nmethod = \"POST\"\npath = \"/transfer/{a}/{b}\"\n\
                   result = \"scalar\"\nsql = \"select transfer(:a, :b)\"\n";
-    let flags = ["--statement-timeout", "10s"];
+    let flags = ["--statement-timeout", "10s", "--connections-per-core", "2"];
     let server = Server::start(routes, &postgres.url(), &flags).ready();
+    // On one connection the two would run one after the other.
+    let backends = "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and \
+                    datname = current_database() and query like '%transfer%'";
+    until("both connections", || postgres.sql(backends) == "2");
     let (mut one, mut two) = (server.client(), server.client());
     one.send("POST /transfer/1/2 HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
     two.send("POST /transfer/2/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
