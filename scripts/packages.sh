@@ -1,4 +1,5 @@
-# Sourced by run and test: sees to it that what a build and the demo need is there.
+# Sourced by run, test and bench: sees to it that what a build and the demo need is there, and what
+# the caller adds by a function of its own, more_missing_packages.
 #
 # Installs through apt where it may (as root, or by sudo without a password); otherwise says which
 # packages are missing and ends with 1. Never touches a Postgres that is already installed.
@@ -21,6 +22,9 @@ has_postgres() {
     return 1
 }
 
+# A script that needs more defines this again: it prints Debian packages as missing_packages does.
+more_missing_packages() { :; }
+
 # Prints the Debian packages that are missing, one a line.
 missing_packages() {
     # The linker and the compiler of the crates' C parts.
@@ -28,6 +32,7 @@ missing_packages() {
     # glommio's build script calls it.
     command -v git >/dev/null || echo git
     has_postgres || echo postgresql
+    more_missing_packages
 }
 
 # Runs a command as root, or fails.

@@ -1,4 +1,4 @@
-"""Builds, starts and stops the servers that scripts/bench measures, and no other process."""
+"""Starts and stops the servers that scripts/bench measures, and no other process."""
 
 import contextlib
 import ctypes
@@ -16,17 +16,26 @@ import urllib.parse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FLOOR = "floor"
+PINION = "target/release/pinion"
+PINION_SERVES = (PINION + " serve --routes {routes} --database-url {database_url}"
+                 " --listen {listen} --cores {core}")
+PEER_FLAGS = " --listen {listen} --core {core} --database-url {database_url}"
 COMMANDS = {
-    "pinion": "target/release/pinion demo --listen {listen} --cores {core} --data-dir {data_dir}",
-    "axum": "target/peers/release/axum_deadpool --listen {listen} --core {core}"
-    " --database-url {database_url}",
-    "floor": "target/peers/release/floor --listen {listen} --core {core}"
+    "pinion": PINION_SERVES,
+    # The same routes, each with `batch = false`: see unbatched() below.
+    "pinion_unbatched": PINION_SERVES.replace("{routes}", "{routes_unbatched}"),
+    "may_minihttp": "target/peers/release/may_minihttp" + PEER_FLAGS,
+    "ntex": "target/peers/release/ntex" + PEER_FLAGS,
+    "actix": "target/peers/release/actix" + PEER_FLAGS,
+    "xitca": "target/peers/release/xitca_web" + PEER_FLAGS,
+    "axum": "target/peers/release/axum_deadpool" + PEER_FLAGS,
+    "fastapi": "target/peers/venv/bin/python benches/peers/fastapi/main.py" + PEER_FLAGS,
+    FLOOR: "target/peers/release/floor --listen {listen} --core {core}"
     " --answer-bytes {answer_bytes}",
 }
-PACKAGES = {  # where a command starts so, this manifest is built into that directory
-    "target/release/": ("Cargo.toml", "target"),
-    "target/peers/": ("benches/peers/Cargo.toml", "target/peers"),
-}
+# Who keeps the database, unless --database-url names one. It serves nobody meanwhile.
+KEEPER = PINION + " demo --listen {listen} --cores {core} --data-dir {data_dir}"
 FLOOR_ANSWER_BYTES_MIN = 123  # of src/bin/floor.rs
 START_SECONDS_MAX = 300  # the first start of the demo makes a cluster and loads its data
 STOP_SECONDS_MAX = 20
@@ -46,71 +55,74 @@ class Server:
     port: int
     process: subprocess.Popen
     log: Path
-    paths: list = dataclasses.field(default_factory=lambda: ["/health"])
     postmaster: int | None = None
 
 
-def build(commands):
-    for prefix, (manifest, target) in PACKAGES.items():
-        if any(command.startswith(prefix) for command in commands.values()):
-            command = ["cargo", "build", "--release", "--locked", "--manifest-path", manifest,
-                       "--target-dir", target]
-            if subprocess.run(command, cwd=ROOT).returncode != 0:
-                raise Fault(f"{manifest} does not build")
+class Fleet:
+    """The servers of one run. `stack` stops whatever it has started."""
 
+    def __init__(self, commands, database_url, keeper_core, stack):
+        """Starts the keeper of the database, if any of the commands wants one and none is given."""
+        self.commands, self.stack, self.started = commands, stack, 0
+        self.directory = Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="pinion-bench-", ignore_cleanup_errors=True)))
+        self.directory.chmod(0o755)  # Postgres may run as another user
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        stack.callback(end_orphans)
+        self.facts = {"data_dir": str(self.directory / "demo"), "database_url": database_url,
+                      "answer_bytes": str(FLOOR_ANSWER_BYTES_MIN)}
+        if any("{routes" in command for command in commands.values()):
+            self.write_routes()
+        if not database_url and any("{database_url}" in text for text in commands.values()):
+            self.launch("keeper", KEEPER, [keeper_core], stack)
 
-def start_all(commands, core, database_url, stack):
-    """Starts every server, in the order in which they need facts of each other.
+    def start(self, name, cores, stack=None):
+        """Starts one server on these cores; it ends with `stack`, or else with the fleet's."""
+        return self.launch(name, self.commands[name], cores, stack or self.stack)
 
-    The database is that of `database_url` or else the first that a server announces; a server that
-    announces its own uses that. Gives the servers in the order of `commands`; `stack` stops them.
-    """
-    directory = Path(stack.enter_context(
-        tempfile.TemporaryDirectory(prefix="pinion-bench-", ignore_cleanup_errors=True)))
-    directory.chmod(0o755)  # Postgres may run as another user
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    stack.callback(end_orphans)
-    facts = {"core": str(core), "data_dir": str(directory / "demo"), "database_url": database_url}
-    servers = {}
-
-    def needs(item):
-        return "{answer_bytes}" in item[1], "{database_url}" in item[1]
-
-    for name, command in sorted(commands.items(), key=needs):
-        if "{database_url}" in command and not facts["database_url"]:
-            raise Fault(f"{name} needs a database: let pinion run too or give --database-url")
-        server = start(name, command, facts, directory, stack)
-        if "answer_bytes" not in facts:
-            length = fetch(server.port, "/health")[1]
-            facts["answer_bytes"] = str(max(length, FLOOR_ANSWER_BYTES_MIN))
+    def launch(self, name, command, cores, stack):
+        server = self.spawn(name, command, cores, stack)
+        wait_until_ready(server)
         announced = re.search(r"^postgres: (postgres(?:ql)?://\S+)", server.log.read_text(), re.M)
-        facts["database_url"] = facts["database_url"] or (announced and announced[1])
-        server.postmaster = find_postmaster(announced[1] if announced else facts["database_url"])
-        servers[name] = server
-    return [servers[name] for name in commands]
+        self.facts["database_url"] = self.facts["database_url"] or (announced and announced[1])
+        server.postmaster = find_postmaster(
+            announced[1] if announced else self.facts["database_url"])
+        return server
+
+    def spawn(self, name, command, cores, stack):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        facts = {**self.facts, "port": str(port), "listen": f"127.0.0.1:{port}",
+                 "core": ",".join(map(str, cores))}
+        for key, value in facts.items():
+            command = command.replace("{" + key + "}", shlex.quote(value or ""))
+        self.started += 1
+        log = self.directory / f"{self.started}-{name}.log"
+        try:
+            with log.open("w") as output:  # its own session: Ctrl-C must reach only scripts/bench
+                process = subprocess.Popen(
+                    shlex.split(command), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=output, start_new_session=True)
+        except OSError as error:
+            raise Fault(f"{name}: {error}") from error
+        stack.callback(stop, name, process)
+        return Server(name, port, process, log)
+
+    def write_routes(self):
+        printed = subprocess.run([ROOT / PINION, "demo", "--print-routes"], capture_output=True,
+                                 text=True)
+        if printed.returncode != 0:
+            raise Fault(f"pinion demo --print-routes: {printed.stderr.strip()}")
+        for key, text in (("routes", printed.stdout), ("routes_unbatched",
+                                                       unbatched(printed.stdout))):
+            path = self.directory / f"{key}.toml"
+            path.write_text(text)
+            self.facts[key] = str(path)
 
 
-def start(name, command, facts, directory, stack):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    defaults = {"port": str(port), "listen": f"127.0.0.1:{port}",
-                "answer_bytes": str(FLOOR_ANSWER_BYTES_MIN)}
-    for key, value in {**defaults, **facts}.items():
-        command = command.replace("{" + key + "}", shlex.quote(value or ""))
-    log = directory / f"{name}.log"
-    print(f"starting {name}: {command}", file=sys.stderr)
-    try:
-        with log.open("w") as output:  # a session of its own: Ctrl-C must reach only scripts/bench
-            process = subprocess.Popen(shlex.split(command), cwd=ROOT, stdin=subprocess.DEVNULL,
-                                       stdout=output, stderr=output, start_new_session=True)
-    except OSError as error:
-        raise Fault(f"{name}: {error}") from error
-    stack.callback(stop, name, process)
-    server = Server(name, port, process, log)
-    wait_until_ready(server)
-    if any(fetch(port, f"/users/{user_id}")[0] == 200 for user_id in range(1, 20)):
-        server.paths.append("/users/{random}")
-    return server
+def unbatched(routes):
+    """The routes file with batching off in every route."""
+    return re.sub(r"^\[\[route\]\]$", "[[route]]\nbatch = false", routes, flags=re.M)
 
 
 def wait_until_ready(server):
@@ -121,7 +133,7 @@ def wait_until_ready(server):
             # /ready is 503 while the database is not there yet; who has no such path is ready.
             if fetch(server.port, "/health")[0] == 200 and fetch(server.port, "/ready")[0] != 503:
                 return
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise Fault(f"{server.name} is not ready after {START_SECONDS_MAX} s\n{log_tail(server)}")
 
 
@@ -135,7 +147,7 @@ def log_tail(server):
 
 
 def fetch(port, path):
-    """Status and length in bytes of the whole answer, asked for as wrk asks for it."""
+    """Status, whole length in bytes and body of an answer, asked for as wrk asks for it."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
         stream.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
         answer, length = b"", None
@@ -144,11 +156,11 @@ def fetch(port, path):
             if not piece:
                 raise ValueError("the answer is cut off")
             answer += piece
-            head, blank_line, _ = answer.partition(b"\r\n\r\n")
+            head, blank_line, body = answer.partition(b"\r\n\r\n")
             if blank_line and length is None:
                 field = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
                 length = len(head) + len(blank_line) + int(field[1] if field else 0)
-    return int(answer.split(b" ", 2)[1]), length
+    return int(answer.split(b" ", 2)[1]), length, body
 
 
 def find_postmaster(database_url):

@@ -5,6 +5,7 @@
 -- init, also counts those that are neither 200 nor 404, which costs wrk a quarter of its speed.
 
 local threads = {}
+local percentiles = { 50, 75, 90, 95, 99, 99.9, 99.99, 99.999 }
 
 function setup(thread)
   threads[#threads + 1] = thread
@@ -32,8 +33,11 @@ function done(summary, latency, requests)
   end
   local errors = summary.errors
   io.write(string.format(
-    "result: requests=%d duration_us=%d p50_us=%d p99_us=%d status_400_up=%d unexpected=%d "
-      .. "socket_errors=%d\n",
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    errors.status, unexpected, errors.connect + errors.read + errors.write + errors.timeout))
+    "result: requests=%d duration_us=%d status_400_up=%d unexpected=%d socket_errors=%d",
+    summary.requests, summary.duration, errors.status, unexpected,
+    errors.connect + errors.read + errors.write + errors.timeout))
+  for _, percentile in ipairs(percentiles) do
+    io.write(string.format(" p%g=%d", percentile, latency:percentile(percentile)))
+  end
+  io.write("\n")
 end
