@@ -34,8 +34,10 @@ def add_ratios(runs):
             if run["server"] in base:
                 run["cost_to_base"] = run["cost_us"] / base[run["server"]]["cost_us"]
             others = [by_server[peer] for peer in peers_of(by_server) if peer != run["server"]]
-            for key, best in BEST.items() if others else []:
-                run[f"{key}_to_best"] = run[key] / max(best(each[key] for each in others), 1e-9)
+            for key, best in BEST.items():
+                if others and key in run:
+                    best_of = best(each[key] for each in others)
+                    run[f"{key}_to_best"] = run[key] / max(best_of, 1e-9)
 
 
 def summarize(runs):

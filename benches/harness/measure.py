@@ -17,8 +17,10 @@ IDLE_ROUNDS_MAX = 3  # each round starts every server anew and opens thousands o
 IDLE_OVERHEAD_SECONDS = 4  # for that
 RUN_OVERHEAD_SECONDS = 0.15
 SATURATION_RUNS = 3
+SATURATING_RATE = 100_000  # requests/s for each core of oha, more than it can send
 KEPT_UP = 0.98  # of the rate that was asked for
 QUICK_SECONDS_MAX = 150  # leaves half a minute for starting and stopping
+PERCENTILES = {"p50_ms": "50", "p99_ms": "99", "p999_ms": "99.9"}
 BASE_OF_IDLE = "health-64"
 
 
@@ -152,11 +154,11 @@ def reference(bench):
 
 
 def find_saturation(bench):
-    """What oha gets out of a server in a closed loop over the connections of the open loops."""
-    rates = {}
+    """What oha's open loop gets out of a server when it asks for more than that."""
+    rates, rate = {}, SATURATING_RATE * len(bench.load_cores)
     for name, seconds in saturation_runs(bench):
         with bench.progress.step(f"saturation of {name}", seconds + RUN_OVERHEAD_SECONDS):
-            counts = run_oha(bench, bench.server(name, OPEN), OPEN, seconds)
+            counts = run_oha(bench, bench.server(name, OPEN), OPEN, seconds, rate)
         rates.setdefault(name, []).append(counts["requests"] / counts["duration_us"] * 1e6)
     bench.saturation = {name: statistics.median(found) for name, found in rates.items()}
 
@@ -205,8 +207,8 @@ def measure(bench, server, workload):
            "load_busy": load_us / counts["duration_us"] / counts.pop("load_cores"),
            "rss_mib": resident_bytes(own) / 2**20,
            "wrong_answers": wrong_answers(bench, server.name, workload, counts)}
-    for key, percentile in (("p50_ms", "50"), ("p99_ms", "99"), ("p999_ms", "99.9")):
-        run[key] = counts["percentiles_us"][percentile] / 1000
+    run |= {key: counts["percentiles_us"][percentile] / 1000 for key, percentile
+            in PERCENTILES.items() if percentile in counts["percentiles_us"]}
     if workload.share:
         run["kept_up"] = run["requests_per_s"] / counts["asked_per_s"]
     return run

@@ -6,17 +6,18 @@ from servers import FLOOR
 
 SHORT = 0.9  # of a core: a generator that is busier than this sets the rate
 
-COLUMNS = {  # figure → title, digits, factor
-    "server_us": ("server µs", 2, 1), "postgres_us": ("Postgres µs", 2, 1),
-    "cost_us": ("sum µs", 2, 1),
-    "cost_to_floor": ("sum ×floor", 2, 1), "cost_us_to_best": ("sum ×best peer", 2, 1),
-    "cost_to_base": ("sum ×base", 2, 1),
-    "requests_per_s": ("requests/s", 0, 1), "requests_per_s_to_best": ("rate ×best peer", 2, 1),
-    "kept_up": ("% of asked", 1, 100),
-    "p50_ms": ("p50 ms", 3, 1), "p99_ms": ("p99 ms", 3, 1), "p999_ms": ("p99.9 ms", 3, 1),
-    "rss_mib": ("RSS MiB", 1, 1), "idle_bytes": ("bytes/idle conn.", 0, 1),
-    "idle_open": ("idle still open", 0, 1),
-    "load_us": ("load µs", 2, 1), "load_busy": ("load busy %", 0, 100),
+COLUMNS = {  # figure → title, digits, factor, whether the spread is shown too
+    "server_us": ("server µs", 2, 1, False), "postgres_us": ("Postgres µs", 2, 1, False),
+    "cost_us": ("sum µs", 2, 1, True),
+    "cost_to_floor": ("sum ×floor", 2, 1, True), "cost_us_to_best": ("sum ×best peer", 2, 1, True),
+    "cost_to_base": ("sum ×base", 2, 1, True),
+    "requests_per_s": ("requests/s", 0, 1, True),
+    "requests_per_s_to_best": ("rate ×best peer", 2, 1, True),
+    "kept_up": ("% of asked", 1, 100, False), "p50_ms": ("p50 ms", 3, 1, False),
+    "p99_ms": ("p99 ms", 2, 1, True), "p999_ms": ("p99.9 ms", 2, 1, False),
+    "rss_mib": ("RSS MiB", 1, 1, False), "idle_bytes": ("bytes/idle", 0, 1, True),
+    "idle_open": ("idle open", 0, 1, False), "load_us": ("load µs", 2, 1, False),
+    "load_busy": ("load busy %", 0, 100, False),
 }
 WITHOUT_POSTGRES = {"postgres_us", "server_us"}  # the sum is the server's
 OVERVIEW = {
@@ -68,13 +69,13 @@ def remark(workload, servers):
     return " ".join(remarks)
 
 
-def spread(figure, digits, factor):
-    """Median, and in brackets the least and the most of the rounds."""
+def spread(figure, digits, factor, whole):
+    """Median, and in brackets the least and the most of the rounds when it is `whole`."""
     if figure is None:
         return "–"
     middle, least, most = (number(figure[key] * factor, digits)
                            for key in ("median", "min", "max"))
-    return middle if figure["rounds"] == 1 else f"{middle} ({least}–{most})"
+    return middle if figure["rounds"] == 1 or not whole else f"{middle} ({least}–{most})"
 
 
 def number(value, digits):
