@@ -25,7 +25,8 @@ def add_ratios(runs):
     for (number, name), by_server in rounds.items():
         floor, fastapi = by_server.get(FLOOR), by_server.get(FASTAPI)
         base = rounds.get((number, WORKLOADS[name].base), {})
-        for run in by_server.values():
+        # The floor first, as others are set against its ratios.
+        for run in sorted(by_server.values(), key=lambda run: run is not floor):
             if floor:
                 run["server_to_floor"] = run["server_us"] / floor["server_us"]
                 run["cost_to_floor"] = run["cost_us"] / floor["server_us"]
@@ -33,6 +34,8 @@ def add_ratios(runs):
                 run["rate_to_fastapi"] = run["requests_per_s"] / fastapi["requests_per_s"]
             if run["server"] in base:
                 run["cost_to_base"] = run["cost_us"] / base[run["server"]]["cost_us"]
+            if "cost_to_base" in run and "cost_to_base" in (floor or {}):
+                run["base_to_floor"] = run["cost_to_base"] / floor["cost_to_base"]
             others = [by_server[peer] for peer in peers_of(by_server) if peer != run["server"]]
             for key, best in BEST.items():
                 if others and key in run:

@@ -12,7 +12,7 @@ from servers import ROOT
 
 # The crate that a peer is made of, by its name in benches/peers/Cargo.lock.
 CRATES = {"axum": "axum", "actix": "actix-web", "ntex": "ntex", "may_minihttp": "may_minihttp",
-          "xitca": "xitca-web"}
+          "xitca": "xitca-http"}
 PYTHON = ("fastapi", "uvicorn", "asyncpg")
 
 

@@ -19,7 +19,7 @@ RUN_OVERHEAD_SECONDS = 0.15
 SATURATION_RUNS = 3
 SATURATING_RATE = 100_000  # requests/s for each core of oha, more than it can send
 KEPT_UP = 0.98  # of the rate that was asked for
-QUICK_SECONDS_MAX = 150  # leaves half a minute for starting and stopping
+QUICK_SECONDS_MAX = 140  # leaves the rest of three minutes for starting and stopping
 PERCENTILES = {"p50_ms": "50", "p99_ms": "99", "p999_ms": "99.9"}
 BASE_OF_IDLE = "health-64"
 

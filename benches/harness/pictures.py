@@ -2,6 +2,7 @@
 
 import html
 import math
+import statistics
 
 LIGHT = {"ground": "#ffffff", "ink": "#1f2328", "dim": "#59636e", "line": "#d8dee4"}
 DARK = {"ground": "#0d1117", "ink": "#e6edf3", "dim": "#9198a1", "line": "#30363d"}
@@ -12,32 +13,50 @@ SPARE = ["#3bc9db", "#94d82d", "#e599f7", "#ffa8a8"]  # for servers by other nam
 SERIF_FREE = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 LABEL, BAR, GAP, ROW = 150, 470, 26, 19  # of the bars, in pixels
+CUT = 4  # times the median of its group is the most that a bar shows
 PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, PLOT_HEIGHT = 64, 56, 560, 300  # of the curves
-KEY_WIDTH = 160
+KEY_WIDTH = 170
 
 
 def bars(title, groups, unit, digits):
     """Horizontal bars. `groups`: heading → rows of (server, parts); parts are stacked.
 
-    Each group has a scale of its own, as workloads differ by a hundred.
+    Each group has a scale of its own, as workloads differ by a hundred. A bar that would leave the
+    others no room is cut, which a gap near its end says.
     """
     body, y = [], 58
     for heading, rows in groups.items():
         body.append(text(16, y, heading, "ink", weight=600))
         y += 8
-        most = max((sum(parts) for _, parts in rows), default=0) or 1
+        most = longest([sum(parts) for _, parts in rows])
         for server, parts in rows:
-            body.append(text(LABEL - 8, y + 13, server, "ink", anchor="end"))
-            x = LABEL
-            for at, part in enumerate(parts):
-                width = part / most * BAR
-                body.append(f'<rect x="{x:.1f}" y="{y + 2}" width="{width:.1f}" height="{ROW - 5}" '
-                            f'fill="{color(server)}" fill-opacity="{1 - 0.5 * at:.1f}"/>')
-                x += width
+            body += [text(LABEL - 8, y + 13, server, "ink", anchor="end"),
+                     *bar(y, color(server), parts, most)]
+            x = LABEL + min(sum(parts) / most, 1) * BAR
             body.append(text(x + 6, y + 13, f"{sum(parts):,.{digits}f}", "dim"))
             y += ROW
         y += GAP
     return svg(title, unit, LABEL + BAR + 90, y, body)
+
+
+def longest(values):
+    """What the full width stands for: the largest value that is not out of all proportion."""
+    usual = statistics.median(values)
+    return max(value for value in values if value <= CUT * usual) or 1
+
+
+def bar(y, fill, parts, most):
+    """One bar of stacked parts; cut at the full width, with a gap when there was more."""
+    x, drawn = LABEL, []
+    scale = BAR / max(most, sum(parts))  # a cut bar keeps the share of its parts
+    for at, part in enumerate(parts):
+        drawn.append(f'<rect x="{x:.1f}" y="{y + 2}" width="{part * scale:.1f}" '
+                     f'height="{ROW - 5}" fill="{fill}" fill-opacity="{1 - 0.5 * at:.1f}"/>')
+        x += part * scale
+    if sum(parts) > most:
+        end = LABEL + BAR - 30
+        drawn.append(f'<path d="M{end} {y + ROW - 1}l6 -{ROW}h5l-6 {ROW}z" class="ground"/>')
+    return drawn
 
 
 def curves(title, note, series):

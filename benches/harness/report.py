@@ -10,7 +10,7 @@ COLUMNS = {  # figure → title, digits, factor, whether the spread is shown too
     "server_us": ("server µs", 2, 1, False), "postgres_us": ("Postgres µs", 2, 1, False),
     "cost_us": ("sum µs", 2, 1, True),
     "cost_to_floor": ("sum ×floor", 2, 1, True), "cost_us_to_best": ("sum ×best peer", 2, 1, True),
-    "cost_to_base": ("sum ×base", 2, 1, True),
+    "cost_to_base": ("sum ×base", 2, 1, True), "base_to_floor": ("…over floor's", 2, 1, False),
     "requests_per_s": ("requests/s", 0, 1, True),
     "requests_per_s_to_best": ("rate ×best peer", 2, 1, True),
     "kept_up": ("% of asked", 1, 100, False), "p50_ms": ("p50 ms", 3, 1, False),

@@ -70,7 +70,7 @@ ALL = [
     Workload("open-own-50", USERS, OPEN_CONNECTIONS, share=0.5, own_rate=True),
     Workload("open-own-80", USERS, OPEN_CONNECTIONS, share=0.8, own_rate=True),
 ]
-QUICK = "health-64,users-64,agents-64,pipelined-64,single-users,open-80"
+QUICK = "health-64,users-64,pipelined-64,single-users,open-80"
 
 # What a built-in server leaves out; everyone else must answer all paths. The floor's answer is the
 # same whatever is asked, so every load can be set against it.
