@@ -20,7 +20,7 @@ def samples(users):
 
 
 def require_equal(servers, users, paths):
-    """Fetches every sample of `paths` from every server; one that differs from the first ends it."""
+    """Fetches every sample of `paths` from every server; one that differs ends the run."""
     servers = [server for server in servers if server.name != FLOOR]
     for path in paths:
         who = [server for server in servers if path not in LEAVES_OUT.get(server.name, ())]

@@ -135,7 +135,8 @@ def parse_arguments():
 
 def commands_of(arguments, parser):
     """The command of each server that takes part, by name."""
-    commands = {name: f"{command} {arguments.pinion_flags}" if name.startswith("pinion") else command
+    flags = arguments.pinion_flags
+    commands = {name: f"{command} {flags}" if name.startswith("pinion") else command
                 for name, command in COMMANDS.items()}
     for text in arguments.server:
         name, equals, command = text.partition("=")
@@ -164,7 +165,8 @@ def core_list(text):
 
 def require_tools(arguments):
     tools = ["wrk", "taskset"] + ["strace"] * arguments.syscalls
-    if missing := [f"{tool} (package {PACKAGES[tool]})" for tool in tools if not shutil.which(tool)]:
+    missing = [f"{tool} (package {PACKAGES[tool]})" for tool in tools if not shutil.which(tool)]
+    if missing:
         raise Fault(f"not found: {', '.join(missing)}")
 
 

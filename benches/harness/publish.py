@@ -1,4 +1,4 @@
-"""Prints the outcome of a comparison and writes its directory: README.md, figures.json, pictures."""
+"""Prints the outcome of a comparison and writes its directory: tables, figures, pictures."""
 
 import dataclasses
 import json
