@@ -66,17 +66,23 @@ def compare(bench):
         allow_descriptors(idle)
     bench.progress = Progress(planned_seconds(bench))
     bench.progress.note("starting the servers")
-    start_servers(bench)
-    bodies.require_equal(list(bench.servers.values()), bench.users,
-                         dict.fromkeys(workload.path for workload in bench.workloads))
+    with bench.progress.step("starting the servers", 0):
+        start_servers(bench)
+        bodies.require_equal(list(bench.servers.values()), bench.users,
+                             dict.fromkeys(workload.path for workload in bench.workloads))
     warm_up(bench)
     find_saturation(bench)
     runs = []
-    for number in range(1, bench.rounds + 1):
-        bench.progress.note(f"round {number} of {bench.rounds}")
-        for workload in bench.workloads:
-            if number <= bench.rounds_of(workload):
-                runs += one_round(bench, number, workload)
+    try:
+        for number in range(1, bench.rounds + 1):
+            bench.progress.note(f"round {number} of {bench.rounds}")
+            for workload in bench.workloads:
+                if number <= bench.rounds_of(workload):
+                    one_round(bench, number, workload, runs)
+    except Fault as fault:  # what was measured until then is shown all the same
+        if not runs:
+            raise
+        bench.faults.append(str(fault))
     bench.progress.end()
     return runs
 
@@ -163,11 +169,10 @@ def find_saturation(bench):
     bench.saturation = {name: statistics.median(found) for name, found in rates.items()}
 
 
-def one_round(bench, number, workload):
+def one_round(bench, number, workload, runs):
     """Every server once; each round begins with another, so that nobody always runs first."""
     names = bench.takers(workload)
     first = number % len(names) if names else 0
-    runs = []
     for name in names[first:] + names[:first]:
         label = f"round {number} of {bench.rounds}: {workload.name}, {name}"
         with bench.progress.step(label, seconds_of(bench, workload)):
@@ -181,7 +186,6 @@ def one_round(bench, number, workload):
             bench.faults.append(f"{name}, {workload.name}, round {number}: "
                                 f"{run['wrong_answers']} wrong answers, "
                                 f"{run['socket_errors']} socket errors")
-    return runs
 
 
 def measure(bench, server, workload):

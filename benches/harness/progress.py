@@ -16,14 +16,15 @@ class Progress:
 
     @contextlib.contextmanager
     def step(self, label, seconds):
-        """One step of the plan; on a terminal the line is written again in place."""
+        """One step, of 0 seconds when it is not in the plan; on a terminal rewritten in place."""
         if self.terminal:
             print(f"{REWRITE}{label}, {self.left()} left", end="", file=sys.stderr, flush=True)
         start = time.monotonic()
         yield
-        self.took += time.monotonic() - start
-        self.planned_done += seconds
-        self.planned_left -= seconds
+        if seconds:
+            self.took += time.monotonic() - start
+            self.planned_done += seconds
+            self.planned_left -= seconds
 
     def note(self, label):
         """A line of its own where lines can't be rewritten."""

@@ -121,7 +121,8 @@ class Fleet:
 
 
 def unbatched(routes):
-    """The routes file with batching off in every route."""
+    """The routes file with batching off in every route, whatever it said of it."""
+    routes = re.sub(r"^batch *=.*\n", "", routes, flags=re.M)
     return re.sub(r"^\[\[route\]\]$", "[[route]]\nbatch = false", routes, flags=re.M)
 
 
