@@ -90,12 +90,14 @@ def idle_connections(server, count):
     request = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:
         connections = []
-        for _ in range(count):
+        for number in range(1, count + 1):
             connection = stack.enter_context(
                 socket.create_connection(("127.0.0.1", server.port), timeout=10))
             connection.sendall(request)
-            if not connection.recv(65536).startswith(b"HTTP/1.1 200"):
-                raise Fault(f"{server.name}: an idle connection got no answer")
+            line = connection.recv(65536).partition(b"\r\n")[0].decode(errors="replace")
+            if not line.startswith("HTTP/1.1 200"):
+                raise Fault(f"{server.name} answers the first request of connection {number:,} "
+                            f"with {line!r}")
             connections.append(connection)
         yield connections
 

@@ -5,6 +5,7 @@ import operator
 
 from figures import median
 from measure import KEPT_UP
+from report import table
 from workloads import IDLE_CONNECTIONS
 
 IS = {"≤": operator.le, "<": operator.lt, "≥": operator.ge, ">": operator.gt}
@@ -86,11 +87,18 @@ def judge(summary):
     return judged
 
 
-def as_rows(judged):
-    """The rows of the goals table."""
+def as_text(judged, workloads):
+    """The goals table of these workloads, what it comes to, and what was left out."""
     words = {True: "met", False: "**not met**", None: "not measured"}
-    return [[goal["workload"], goal["goal"], goal["limit"], shown(goal), words[goal["met"]]]
-            for goal in judged]
+    part = [goal for goal in judged if goal["workload"] in workloads]
+    out = dict.fromkeys(goal["workload"] for goal in judged if goal not in part)
+    counts = [sum(goal["met"] is met for goal in part) for met in words]
+    return "\n\n".join(filter(None, [
+        part and table(["workload", "goal", "limit", "measured", ""], [
+            [goal["workload"], goal["goal"], goal["limit"], shown(goal), words[goal["met"]]]
+            for goal in part]),
+        f"{counts[0]} met, {counts[1]} not met, {counts[2]} not measured.",
+        out and f"No part of this run, though there are goals for them: {', '.join(out)}."]))
 
 
 def shown(goal):

@@ -35,7 +35,7 @@ def facts(names, cores, load_cores, postmaster):
     for name in names:
         if name in CRATES:
             pattern = rf'name = "{CRATES[name]}"\nversion = "(.*)"'
-            found[name] = f"{CRATES[name]} {first(pattern, lock)}"
+            found[name] = f"{CRATES[name]} {first(pattern, lock) or 'unknown'}"
         elif name == "fastapi":
             wanted = REQUIREMENTS.read_text() if REQUIREMENTS.exists() else ""
             found[name] = ", ".join([f"Python {platform.python_version()}"] + [

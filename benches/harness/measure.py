@@ -177,9 +177,11 @@ def one_round(bench, number, workload, runs):
         label = f"round {number} of {bench.rounds}: {workload.name}, {name}"
         with bench.progress.step(label, seconds_of(bench, workload)):
             if workload.idle:
-                run = measure_idle(bench, name, workload)
+                run = try_idle(bench, name, workload)
             else:
                 run = measure(bench, bench.server(name, workload), workload)
+        if not run:
+            continue
         run = {"round": number, **run}
         runs.append(run)
         if run["wrong_answers"] or run["socket_errors"]:
@@ -216,6 +218,15 @@ def measure(bench, server, workload):
     if workload.share:
         run["kept_up"] = run["requests_per_s"] / counts["asked_per_s"]
     return run
+
+
+def try_idle(bench, name, workload):
+    """A server that fails alone is no reason to leave out the others, as it is its own process."""
+    try:
+        return measure_idle(bench, name, workload)
+    except (Fault, OSError) as fault:
+        bench.faults.append(f"{name}, {workload.name}: {fault}")
+        return None
 
 
 def measure_idle(bench, name, workload):

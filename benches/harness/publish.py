@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 
 import figures
@@ -34,7 +35,7 @@ def publish(bench, runs, directory):
              "workloads": [dataclasses.asdict(each) for each in bench.workloads],
              "goals": judged, "summary": summary, "runs": runs}
     (directory / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
-    print("\n".join(line for line in text.splitlines() if not line.startswith("![")))
+    print(re.sub(r"!\[.*\n\n", "", text), end="")
     print(f"\nwritten to {directory.relative_to(ROOT)}", file=sys.stderr)
     return found
 
@@ -46,8 +47,7 @@ def postmaster_of(bench):
 def readme(bench, summary, judged, facts, shown):
     parts = [
         f"# {facts['date']}, {facts['CPU']}", report.notes(bench, bench.names),
-        "## Goals", report.table(["workload", "goal", "limit", "measured", ""],
-                                 goals.as_rows(judged)),
+        "## Goals", goals.as_text(judged, summary),
         "## Overview", *report.overview(summary, bench.names),
         *(f"![{title}]({name})" for name, title in shown),
         "## Every workload", *report.details(summary, bench.names),

@@ -30,7 +30,7 @@ COMMANDS = {
     "actix": "target/peers/release/actix" + PEER_FLAGS,
     "xitca": "target/peers/release/xitca_web" + PEER_FLAGS,
     "axum": "target/peers/release/axum_deadpool" + PEER_FLAGS,
-    "fastapi": "target/peers/venv/bin/python benches/peers/fastapi/main.py" + PEER_FLAGS,
+    "fastapi": "target/peers/venv/bin/python benches/peers/fastapi/server.py" + PEER_FLAGS,
     FLOOR: "target/peers/release/floor --listen {listen} --core {core}"
     " --answer-bytes {answer_bytes}",
 }
