@@ -72,7 +72,7 @@ def draw(summary, names, directory):
         "µs, less is better; full: the server, pale: Postgres; each workload has its own scale", 1))
     title = "Requests per second"
     save("rates.svg", title, pictures.bars(
-        title, bar_groups(summary, names, RATES_OF, ("requests_per_s",)),
+        title, bar_groups(summary, names, RATES_OF, ("requests_per_s",), best=-1),
         "more is better; closed loop, each workload has its own scale", 0))
     for workload in CURVES_OF:
         if workload in summary:
@@ -85,12 +85,13 @@ def draw(summary, names, directory):
     return drawn
 
 
-def bar_groups(summary, names, workloads, keys):
-    """Heading → rows of (server, the medians of these figures), least first."""
+def bar_groups(summary, names, workloads, keys, best=1):
+    """Heading → rows of (server, the medians of these figures), least first or, with -1, most."""
     groups = {}
     for workload in workloads:
         rows = [(name, [figures.median(summary, workload, name, key) for key in keys])
                 for name in names if name in summary.get(workload, {})]
         if rows:
-            groups[figures.WORKLOADS[workload].title] = sorted(rows, key=lambda row: sum(row[1]))
+            groups[figures.WORKLOADS[workload].title] = sorted(
+                rows, key=lambda row: best * sum(row[1]))
     return groups
