@@ -1,74 +1,48 @@
-//! What a careful Rust team would write today for the same two routes: axum on one tokio thread,
-//! deadpool-postgres with cached prepared statements over the unix socket.
+//! What a careful Rust team would write today for the same routes: axum on one tokio thread per
+//! core, deadpool-postgres with cached prepared statements over the unix socket.
 //!
-//! It gets what Pinion gets: one pinned core, the same allocator, the same release profile, the
-//! same statement and the same answers.
+//! It gets what Pinion gets: pinned cores with a listening socket each, the same allocator, the same
+//! release profile, the same statements and the same answers.
 
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use axum::extract::{Path, State};
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use axum::{Json, Router};
 use clap::Parser;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use serde::Serialize;
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use pinion_bench_peers::arguments::Arguments;
+use pinion_bench_peers::failure::{Failure, database};
+use pinion_bench_peers::shop::{
+    self, AGENTS, AgentsQuery, HEALTH, NOT_FOUND, PRODUCTS, ProductsQuery, USER, USER_NOT_FOUND,
+};
 use tokio::net::TcpListener;
 use tokio_postgres::NoTls;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The statement of the shop's `GET /users/{user_id}`.
-const USER: &str = "
-select user_id, username, email, extract(epoch from last_active)::float8 as last_active
-  from users
- where user_id = $1 and deleted_at is null";
-
 #[derive(Parser)]
-#[command(about = "axum + deadpool-postgres on one core, a peer of scripts/bench")]
-struct Arguments {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8102")]
-    listen: SocketAddr,
-    /// Core that the one thread is pinned to
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    core: usize,
-    /// Database of the shop
-    #[arg(long, value_name = "URL")]
-    database_url: tokio_postgres::Config,
-    /// Connections of the pool; each serves one request at a time
+#[command(about = "axum + deadpool-postgres, a peer of scripts/bench")]
+struct Cli {
+    #[command(flatten)]
+    arguments: Arguments,
+    /// Connections of each core's pool; each serves one request at a time
     #[arg(long, value_name = "N", default_value_t = 16)]
     pool_size: usize,
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-}
-
-#[derive(Serialize)]
-struct User {
-    user_id: i64,
-    username: String,
-    email: String,
-    /// Unix time in seconds
-    last_active: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct ErrorBody {
-    error: &'static str,
-    code: u16,
-    request_id: String,
-}
-
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let Cli {
+        arguments,
+        pool_size,
+    } = Cli::parse();
+    match arguments.run_workers(move |arguments| run(arguments, pool_size)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("axum_deadpool: {error}");
@@ -77,85 +51,97 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> io::Result<()> {
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: arguments.core }) {
-        return Err(io::Error::other(format!(
-            "cannot be pinned to core {}",
-            arguments.core
-        )));
-    }
+fn run(arguments: &Arguments, pool_size: usize) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(arguments))
+    runtime.block_on(serve(arguments, pool_size))
 }
 
-async fn serve(arguments: Arguments) -> io::Result<()> {
+async fn serve(arguments: &Arguments, pool_size: usize) -> io::Result<()> {
     // Fast: a connection is handed out again without a query that asks whether it still lives.
     let config = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let manager = Manager::from_config(arguments.database_url, NoTls, config);
-    let pool = Pool::builder(manager)
-        .max_size(arguments.pool_size)
+    let url = arguments.database_url.parse().map_err(io::Error::other)?;
+    let pool = Pool::builder(Manager::from_config(url, NoTls, config))
+        .max_size(pool_size)
         .build()
         .map_err(io::Error::other)?;
     drop(pool.get().await.map_err(io::Error::other)?); // a wrong URL ends the start, not each request
     let app = Router::new()
         .route("/health", get(health))
         .route("/users/{user_id}", get(user))
+        .route("/products", get(products))
+        .route("/api/v1/agents", get(agents))
+        .fallback(not_found)
         .with_state(pool);
-    let listener = TcpListener::bind(arguments.listen).await?.tap_io(|stream| {
+    let listener = TcpListener::from_std(arguments.listener()?)?.tap_io(|stream| {
         // Without it only latency suffers, so a refusal is no reason to drop the connection.
         let _ = stream.set_nodelay(true);
     });
     axum::serve(listener, app).await
 }
 
-async fn health() -> Json<Health> {
-    Json(Health { status: "ok" })
+async fn health() -> Response {
+    json(StatusCode::OK, HEALTH)
 }
 
-async fn user(State(pool): State<Pool>, Path(user_id): Path<i64>) -> Response {
-    match find_user(&pool, user_id).await {
-        Ok(Some(user)) => Json(user).into_response(),
-        Ok(None) => failure(StatusCode::NOT_FOUND, "User not found"),
-        Err(error) => {
-            eprintln!("axum_deadpool: user {user_id}: {error}");
-            failure(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The database is not available",
-            )
+async fn user(State(pool): State<Pool>, Path(user_id): Path<String>) -> Response {
+    answer(find_user(&pool, &user_id).await)
+}
+
+async fn products(State(pool): State<Pool>, RawQuery(query): RawQuery) -> Response {
+    answer(list_products(&pool, query.as_deref()).await)
+}
+
+async fn agents(State(pool): State<Pool>, RawQuery(query): RawQuery) -> Response {
+    answer(list_agents(&pool, query.as_deref()).await)
+}
+
+async fn not_found() -> Response {
+    answer(Err(NOT_FOUND))
+}
+
+async fn find_user(pool: &Pool, user_id: &str) -> Result<Vec<u8>, Failure> {
+    let user_id = shop::user_id(user_id)?;
+    let client = connection(pool).await?;
+    let statement = client.prepare_cached(USER).await.map_err(database)?;
+    let row = client.query_opt(&statement, &[&user_id]).await;
+    shop::user_json(&row.map_err(database)?.ok_or(USER_NOT_FOUND)?)
+}
+
+async fn list_products(pool: &Pool, query: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let page = ProductsQuery::parse(query.unwrap_or_default())?;
+    let client = connection(pool).await?;
+    let statement = client.prepare_cached(PRODUCTS).await.map_err(database)?;
+    let rows = client.query(&statement, &page.bindings()).await;
+    shop::products_json(&rows.map_err(database)?)
+}
+
+async fn list_agents(pool: &Pool, query: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let wanted = AgentsQuery::parse(query.unwrap_or_default())?;
+    let client = connection(pool).await?;
+    let statement = client.prepare_cached(AGENTS).await.map_err(database)?;
+    let rows = client.query(&statement, &wanted.bindings()).await;
+    shop::agents_json(&rows.map_err(database)?)
+}
+
+async fn connection(pool: &Pool) -> Result<Object, Failure> {
+    pool.get().await.map_err(database)
+}
+
+fn answer(outcome: Result<Vec<u8>, Failure>) -> Response {
+    match outcome {
+        Ok(body) => json(StatusCode::OK, body),
+        Err(failure) => {
+            let status = StatusCode::from_u16(failure.status())
+                .expect("a failure's status has three digits");
+            json(status, failure.body())
         }
     }
 }
 
-async fn find_user(
-    pool: &Pool,
-    user_id: i64,
-) -> Result<Option<User>, deadpool_postgres::PoolError> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(USER).await?;
-    let Some(row) = client.query_opt(&statement, &[&user_id]).await? else {
-        return Ok(None);
-    };
-    Ok(Some(User {
-        user_id: row.try_get(0)?,
-        username: row.try_get(1)?,
-        email: row.try_get(2)?,
-        last_active: row.try_get(3)?,
-    }))
-}
-
-fn failure(status: StatusCode, error: &'static str) -> Response {
-    let request_id = uuid::Uuid::now_v7().to_string();
-    (
-        status,
-        Json(ErrorBody {
-            error,
-            code: status.as_u16(),
-            request_id,
-        }),
-    )
-        .into_response()
+fn json(status: StatusCode, body: impl IntoResponse) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }

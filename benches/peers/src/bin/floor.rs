@@ -1,6 +1,6 @@
 //! The floor that every figure is given against: what the kernel alone costs for one request.
 //!
-//! One thread, edge-triggered epoll, one `recv` and one `send` per request. It looks for the blank
+//! One thread per core, edge-triggered epoll, one `recv` and one `send` per request. It looks for the blank
 //! line that ends a request head and answers each one with the same bytes, so it knows no methods,
 //! no paths and no bodies. A server that does real work on top cannot be cheaper than this by much
 //! unless it enters the kernel less often.
@@ -9,11 +9,12 @@
 //! read costs one counter and no memory.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 
 use clap::Parser;
+use pinion_bench_peers::arguments::Arguments;
 
 /// Bytes that one `recv` takes at the most.
 const RECEIVE_BYTES: usize = 16 * 1024;
@@ -28,21 +29,16 @@ const END_OF_HEAD: [u8; 4] = *b"\r\n\r\n";
 
 #[derive(Parser)]
 #[command(about = "A bare epoll loop with a fixed answer, the floor of scripts/bench")]
-struct Arguments {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8101")]
-    listen: SocketAddr,
-    /// Core that the one thread is pinned to
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    core: usize,
+struct Cli {
+    #[command(flatten)]
+    arguments: Arguments,
     /// Bytes of one answer, head and body together: those of the server that is compared
     #[arg(long, value_name = "N", default_value_t = 123)]
     answer_bytes: usize,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("floor: {error}");
@@ -51,17 +47,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> io::Result<()> {
-    let answer = answer(arguments.answer_bytes)?;
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: arguments.core }) {
-        return Err(io::Error::other(format!(
-            "cannot be pinned to core {}",
-            arguments.core
-        )));
-    }
-    let listener = TcpListener::bind(arguments.listen)?;
-    listener.set_nonblocking(true)?;
-    serve(&listener, &answer)
+fn run(cli: &Cli) -> io::Result<()> {
+    let answer = answer(cli.answer_bytes)?;
+    cli.arguments
+        .run_workers(move |arguments| serve(&arguments.listener()?, &answer))
 }
 
 /// The fixed answer, made exactly `bytes` long by spaces after a field value, which mean nothing
