@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use io_uring::cqueue;
 
+use super::queue::Send;
 use super::socket::{OUTPUT_BYTES_MAX, Receive, Socket};
 use super::token::{Operation, Token};
 use super::{Held, Ring};
@@ -121,12 +122,16 @@ impl Ring {
             return; // nobody waits for it, and its buffers may have been taken back
         }
         match usize::try_from(result) {
-            Err(_) if result == -libc::EINTR || result == -libc::EAGAIN => self.send_rest(socket),
+            Err(_) if result == -libc::EINTR || result == -libc::EAGAIN => {
+                socket.crowded.set(true);
+                self.send_rest(socket, Send::Wait);
+            }
             Err(_) => socket.fail(-result),
             Ok(count) => {
                 socket.sent.set(socket.sent.get() + count);
                 if socket.sent.get() < socket.flying.borrow().len() {
-                    self.send_rest(socket);
+                    socket.crowded.set(true);
+                    self.send_rest(socket, Send::Wait);
                 } else {
                     self.landed(socket);
                 }
@@ -151,7 +156,7 @@ impl Ring {
             std::mem::swap(&mut *output, &mut buffer);
             drop(output);
             socket.flying.replace(buffer);
-            self.send_rest(socket);
+            self.send_rest(socket, Send::Wait);
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! `Ring::drive` is the core's main loop, called the pass: let the tasks that were woken run,
 //! queue what they wrote, enter the kernel once (submit everything, take every completion), hand
-//! the completions to their sockets, which wakes tasks. When no task is runnable and nothing was
-//! queued, that one call blocks until a completion or the next deadline.
+//! the completions to their sockets, which wakes tasks. When no task is runnable that one call blocks
+//! until a completion that somebody waits for, or the next deadline.
 //!
 //! All `unsafe` of the data path is in this module. The rest of the crate sees [`Stream`],
 //! [`Listener`] and [`Event`], which are safe, single-threaded and own their descriptors.
@@ -157,9 +157,9 @@ impl Ring {
 
     /// One entry into the kernel and all that comes of it.
     fn pass(&self, quiet: bool) -> io::Result<()> {
-        let queued = self.flush_listed();
-        let wait = (quiet && queued == 0).then(|| self.patience()).flatten();
-        self.enter(wait)?;
+        let no_news = self.flush_listed();
+        let wait = quiet.then(|| self.patience()).flatten();
+        self.enter(wait, no_news)?;
         self.now.set(Instant::now());
         self.heartbeat.fetch_add(1, Ordering::Relaxed);
         if self.handle_completions() > 0 {

@@ -29,6 +29,19 @@ const SPARE_BYTES_MAX: usize = 64 * 1024;
 /// cost one. Each time a third of the send buffer is free at least, 2 KiB of the smallest.
 const SEND_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of a send that is tried without waiting for room. More may well not fit, and a send that
+/// is cut short costs another one.
+const TRY_BYTES_MAX: usize = 16 * 1024;
+
+/// Whether a send waits in the kernel for room in the socket's send buffer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Send {
+    /// It completes while it is being submitted, sent or not.
+    Try,
+    /// It completes when all is sent.
+    Wait,
+}
+
 /// What waits for the next entry into the kernel.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -48,46 +61,56 @@ impl Ring {
         }
     }
 
-    /// Queues the sends and receives of the listed sockets; how many.
+    /// Queues the sends and receives of the listed sockets; how many of their completions come with
+    /// the submission itself and are news to nobody.
     pub(super) fn flush_listed(&self) -> usize {
         let mut listed = self.queue.listed.take();
-        let mut queued = 0;
+        let mut no_news = 0;
         for socket in listed.drain(..) {
             socket.listed.set(false);
             if socket.wants_send() {
-                self.send(&socket);
-                queued += 1;
+                let tried = self.send(&socket) == Send::Try;
+                no_news += usize::from(tried && !socket.has_writer());
             }
             if socket.wants_receive(self.input_bytes_max) {
                 self.receive(&socket);
-                queued += 1;
             }
         }
         // Keep the vector's memory for the next pass, unless a wake listed a socket meanwhile.
         let mut slot = self.queue.listed.borrow_mut();
         listed.append(&mut slot);
         *slot = listed;
-        queued
+        no_news
     }
 
-    /// Hands the output to the kernel as one send.
-    fn send(&self, socket: &Rc<Socket>) {
+    /// Hands the output to the kernel as one send; of which kind.
+    fn send(&self, socket: &Rc<Socket>) -> Send {
         debug_assert!(!socket.sending.get() && socket.flying.borrow().is_empty());
         std::mem::swap(
             &mut *socket.flying.borrow_mut(),
             &mut *socket.output.borrow_mut(),
         );
         socket.sent.set(0);
-        self.send_rest(socket);
+        let send = match socket.crowded.get() || socket.unsent() > TRY_BYTES_MAX {
+            true => Send::Wait,
+            false => Send::Try,
+        };
+        self.send_rest(socket, send);
+        send
     }
 
     /// Sends what of the flying bytes has not gone out yet.
-    pub(super) fn send_rest(&self, socket: &Rc<Socket>) {
+    pub(super) fn send_rest(&self, socket: &Rc<Socket>, send: Send) {
         let flying = socket.flying.borrow();
         let rest = &flying[socket.sent.get()..];
         let length = rest.len().min(SEND_BYTES_MAX) as u32;
+        // With DONTWAIT the kernel neither polls nor hands the send to a thread.
+        let flags = match send {
+            Send::Try => libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT,
+            Send::Wait => libc::MSG_NOSIGNAL | libc::MSG_WAITALL,
+        };
         let entry = opcode::Send::new(Fd(socket.descriptor), rest.as_ptr(), length)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .flags(flags)
             .build();
         socket.sending.set(true);
         self.start(socket, Operation::Send, entry);
@@ -231,15 +254,16 @@ impl Ring {
         waiting.push_back(entry);
     }
 
-    /// Submits everything and runs what the kernel deferred; blocks for at most `wait`.
-    pub(super) fn enter(&self, wait: Option<Duration>) -> io::Result<()> {
+    /// Submits everything and runs what the kernel deferred. Blocks for at most `wait`, until there
+    /// are more completions than `no_news`.
+    pub(super) fn enter(&self, wait: Option<Duration>, no_news: usize) -> io::Result<()> {
         let mut io = self.io.borrow_mut();
         self.refill(&mut io);
         let outcome = match wait {
             Some(wait) if self.queue.waiting.borrow().is_empty() => {
                 let timespec = Timespec::from(wait);
                 io.submitter()
-                    .submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
+                    .submit_with_args(no_news + 1, &SubmitArgs::new().timespec(&timespec))
             }
             _ => {
                 let length = io.submission().len() as u32;
@@ -306,14 +330,15 @@ impl Ring {
         }
         drop(held);
         while self.held() > 0 || !self.queue.waiting.borrow().is_empty() {
-            if start.elapsed() > patience || self.enter(Some(Duration::from_millis(5))).is_err() {
+            if start.elapsed() > patience || self.enter(Some(Duration::from_millis(5)), 0).is_err()
+            {
                 return false;
             }
             self.handle_completions();
             self.cancel_again();
         }
         // The last closes are queued, not yet submitted.
-        self.enter(None).is_ok()
+        self.enter(None, 0).is_ok()
     }
 
     /// Gives up on memory that the kernel may still use.

@@ -46,6 +46,8 @@ pub(super) struct Socket {
     pub(super) flying: RefCell<Vec<u8>>,
     pub(super) sent: Cell<usize>,
     pub(super) sending: Cell<bool>,
+    /// Its send buffer has been full once: whoever reads slowly gets sends that wait for room.
+    pub(super) crowded: Cell<bool>,
     /// The socket is in the ring's list of those that want a send or a receive at the next pass.
     pub(super) listed: Cell<bool>,
     pub(super) writer: RefCell<Option<Waker>>,
@@ -78,6 +80,7 @@ impl Socket {
             flying: RefCell::default(),
             sent: Cell::new(0),
             sending: Cell::new(false),
+            crowded: Cell::new(false),
             listed: Cell::new(false),
             writer: RefCell::default(),
             address: RefCell::default(),
@@ -133,6 +136,11 @@ impl Socket {
             && !self.connecting.get()
             && self.error.get() == 0
             && !self.output.borrow().is_empty()
+    }
+
+    /// Whether a task waits for the output to go out.
+    pub(super) fn has_writer(&self) -> bool {
+        self.writer.borrow().is_some()
     }
 
     pub(super) fn wake_reader(&self) {

@@ -13,6 +13,7 @@ use super::socket::OUTPUT_BYTES_MAX;
 use super::token::{Operation, Token};
 use super::*;
 
+mod entries;
 mod faults;
 mod model;
 
