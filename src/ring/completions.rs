@@ -99,7 +99,7 @@ impl Ring {
                 self.list(socket);
             }
         }
-        socket.wake_reader();
+        socket.reader.wake();
     }
 
     fn append(&self, socket: &Socket, bytes: &[u8]) {
@@ -138,7 +138,7 @@ impl Ring {
             }
         }
         if socket.unsent() < OUTPUT_BYTES_MAX {
-            socket.wake_writer();
+            socket.writer.wake();
         }
     }
 
@@ -169,7 +169,7 @@ impl Ring {
         } else if !socket.closing.get() {
             self.list(socket);
         }
-        socket.wake_writer();
+        socket.writer.wake();
     }
 
     /// One operation has had its last completion; the last of all frees a socket that was ended.

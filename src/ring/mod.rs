@@ -132,7 +132,7 @@ impl Ring {
     pub fn wake_sockets(&self) {
         for held in self.held.borrow().iter() {
             if let Held::Socket(socket) = held {
-                socket.wake_reader();
+                socket.reader.wake();
             }
         }
     }

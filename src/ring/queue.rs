@@ -70,7 +70,7 @@ impl Ring {
             socket.listed.set(false);
             if socket.wants_send() {
                 let tried = self.send(&socket) == Send::Try;
-                no_news += usize::from(tried && !socket.has_writer());
+                no_news += usize::from(tried && !socket.writer.is_waiting());
             }
             if socket.wants_receive(self.input_bytes_max) {
                 self.receive(&socket);

@@ -37,7 +37,7 @@ pub(super) struct Socket {
     pub(super) ended: Cell<bool>,
     /// The error that ended the socket, as the kernel numbers it; 0 for none.
     pub(super) error: Cell<i32>,
-    pub(super) reader: RefCell<Option<Waker>>,
+    pub(super) reader: Waiter,
 
     /// Bytes that were written since the last pass.
     pub(super) output: RefCell<Vec<u8>>,
@@ -50,7 +50,7 @@ pub(super) struct Socket {
     pub(super) crowded: Cell<bool>,
     /// The socket is in the ring's list of those that want a send or a receive at the next pass.
     pub(super) listed: Cell<bool>,
-    pub(super) writer: RefCell<Option<Waker>>,
+    pub(super) writer: Waiter,
 
     /// The peer's address of a socket that is being connected: read by the kernel until then.
     pub(super) address: RefCell<Option<Box<socket2::SockAddr>>>,
@@ -75,14 +75,14 @@ impl Socket {
             receive: Cell::new(Receive::Idle),
             ended: Cell::new(false),
             error: Cell::new(0),
-            reader: RefCell::default(),
+            reader: Waiter::default(),
             output: RefCell::default(),
             flying: RefCell::default(),
             sent: Cell::new(0),
             sending: Cell::new(false),
             crowded: Cell::new(false),
             listed: Cell::new(false),
-            writer: RefCell::default(),
+            writer: Waiter::default(),
             address: RefCell::default(),
             connecting: Cell::new(false),
             operations: Cell::new(0),
@@ -115,8 +115,8 @@ impl Socket {
             self.error.set(number);
         }
         self.ended.set(true);
-        self.wake_reader();
-        self.wake_writer();
+        self.reader.wake();
+        self.writer.wake();
     }
 
     /// Whether a receive should be in the kernel and is not.
@@ -137,21 +137,34 @@ impl Socket {
             && self.error.get() == 0
             && !self.output.borrow().is_empty()
     }
+}
 
-    /// Whether a task waits for the output to go out.
-    pub(super) fn has_writer(&self) -> bool {
-        self.writer.borrow().is_some()
+/// The task that waits for one direction of a socket. Its waker stays here when it has been used:
+/// the same task waits next time, and copying a waker costs more than comparing it.
+#[derive(Default)]
+pub(super) struct Waiter {
+    waker: RefCell<Option<Waker>>,
+    waiting: Cell<bool>,
+}
+
+impl Waiter {
+    /// Notes that the task of `waker` waits.
+    pub(super) fn wait(&self, waker: &Waker) {
+        remember(&self.waker, waker);
+        self.waiting.set(true);
     }
 
-    pub(super) fn wake_reader(&self) {
-        if let Some(waker) = self.reader.borrow_mut().take() {
-            waker.wake();
-        }
+    /// Whether a task waits.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.get()
     }
 
-    pub(super) fn wake_writer(&self) {
-        if let Some(waker) = self.writer.borrow_mut().take() {
-            waker.wake();
+    /// Wakes the task that waits, if any.
+    pub(super) fn wake(&self) {
+        if self.waiting.take()
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::socket::{OUTPUT_BYTES_MAX, Socket, remember};
+use super::socket::{OUTPUT_BYTES_MAX, Socket};
 use super::{Held, Ring};
 
 /// One TCP or unix connection, carried by its core's ring. Dropping it closes it at once; what was
@@ -45,7 +45,7 @@ impl Stream {
             if !socket.connecting.get() {
                 return Poll::Ready(Ok(()));
             }
-            remember(&socket.writer, context.waker());
+            socket.writer.wait(context.waker());
             Poll::Pending
         })
         .await?;
@@ -109,7 +109,7 @@ impl Stream {
         if socket.wants_receive(self.ring.input_bytes_max) {
             self.ring.list(socket);
         }
-        remember(&socket.reader, context.waker());
+        socket.reader.wait(context.waker());
         Poll::Pending
     }
 
@@ -142,7 +142,7 @@ impl Stream {
         if let Some(error) = self.failure() {
             return Poll::Ready(Err(error));
         }
-        remember(&self.socket.writer, context.waker());
+        self.socket.writer.wait(context.waker());
         Poll::Pending
     }
 

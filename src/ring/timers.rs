@@ -88,8 +88,8 @@ impl Ring {
                 let socket = socket.clone();
                 drop(held);
                 socket.timed_out.set(true);
-                socket.wake_reader();
-                socket.wake_writer();
+                socket.reader.wake();
+                socket.writer.wake();
             }
         }
         self.rearm_listeners();
