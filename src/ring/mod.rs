@@ -161,6 +161,7 @@ impl Ring {
         let wait = quiet.then(|| self.patience()).flatten();
         self.enter(wait, no_news)?;
         self.now.set(Instant::now());
+        self.deadlines.pass(self.now());
         self.heartbeat.fetch_add(1, Ordering::Relaxed);
         if self.handle_completions() > 0 {
             self.idle_since.set(self.now());

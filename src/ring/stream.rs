@@ -154,8 +154,7 @@ impl Stream {
     /// From now on, waiting on this stream fails with `TimedOut` once `after` has passed (seen up
     /// to 50 ms later); `None` waits for ever.
     pub fn set_deadline(&self, after: Option<Duration>) {
-        let at = after.map(|after| self.ring.now() + after);
-        self.ring.deadlines.set(self.socket.slot, at);
+        self.ring.deadlines.set(self.socket.slot, after);
         self.socket.timed_out.set(false);
     }
 

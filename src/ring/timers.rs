@@ -71,7 +71,7 @@ impl Ring {
             return;
         }
         self.deadlines.next_sweep.set(self.now() + SWEEP_INTERVAL);
-        let now = self.deadlines.milliseconds(self.now());
+        let now = self.deadlines.now.get();
         let mut due = Vec::new();
         {
             let mut table = self.deadlines.table.borrow_mut();
@@ -120,6 +120,8 @@ impl Drop for Sleep {
 /// Deadlines by slot, in milliseconds since the ring was made; 0 for none.
 pub(super) struct Deadlines {
     start: Instant,
+    /// The time of the pass, in whole milliseconds since then.
+    now: Cell<u64>,
     table: RefCell<Vec<u64>>,
     next_sweep: Cell<Instant>,
 }
@@ -128,23 +130,30 @@ impl Deadlines {
     pub(super) fn new(start: Instant) -> Deadlines {
         Deadlines {
             start,
+            now: Cell::new(0),
             table: RefCell::default(),
             next_sweep: Cell::new(start + SWEEP_INTERVAL),
         }
     }
 
-    /// Sets or clears the deadline of a slot.
-    pub(super) fn set(&self, slot: u32, at: Option<Instant>) {
-        let value = at.map_or(0, |at| self.milliseconds(at).max(1));
+    /// Takes the time of a pass.
+    pub(super) fn pass(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.start);
+        self.now.set(since.as_millis() as u64);
+    }
+
+    /// Sets the deadline of a slot to `after` from now, or clears it.
+    pub(super) fn set(&self, slot: u32, after: Option<Duration>) {
+        // Both are cut to whole milliseconds: up to two more keep it from being early.
+        let value = after.map_or(0, |after| {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            self.now.get().saturating_add(after).saturating_add(2)
+        });
         let mut table = self.table.borrow_mut();
         let slot = slot as usize;
         if slot >= table.len() {
             table.resize(slot + 1, 0);
         }
         table[slot] = value;
-    }
-
-    fn milliseconds(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.start).as_millis() as u64
     }
 }
