@@ -63,8 +63,11 @@ pub fn write_head(
     out.reserve(HEAD_BYTES_TYPICAL + content_length);
     append_status_line(response.status, out);
     if allows_content(response.status) {
-        if !response.content_type.is_empty() {
-            append_field("content-type", response.content_type.as_bytes(), out);
+        match response.content_type {
+            "" => {}
+            // Nearly every response; there is nothing in it to be checked.
+            JSON => out.extend_from_slice(b"content-type: application/json\r\n"),
+            other => append_field("content-type", other.as_bytes(), out),
         }
         out.extend_from_slice(b"content-length: ");
         append_number(content_length, out);
