@@ -39,6 +39,12 @@ impl Head {
             None => return Ok(false),
             Some(b'\r') => self.step(State::EmptyLineFeed),
             Some(b'\n') => return Err(Fault::BareLineFeed),
+            // Most requests: there is no end to be looked for.
+            Some(b'G') if bytes[self.at..].starts_with(b"GET ") => {
+                self.at += b"GET".len();
+                self.method = Method::Get;
+                self.step(State::Target);
+            }
             Some(_) => {
                 self.mark = self.at;
                 self.state = State::Method;
