@@ -41,6 +41,12 @@ pub struct Connection<T, H> {
 
 struct Pending {
     answer: Answer,
+    manner: Manner,
+}
+
+/// What the request says about its answer.
+#[derive(Clone, Copy)]
+struct Manner {
     persistence: Persistence,
     head_only: bool,
 }
@@ -147,12 +153,15 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                     head_only,
                 } => {
                     self.last_read = persistence == Persistence::Close;
-                    self.enqueue(handled, persistence, head_only);
+                    let manner = Manner {
+                        persistence,
+                        head_only,
+                    };
+                    self.enqueue(handled, manner);
                 }
                 Taken::Refused { reply, head_only } => {
                     self.last_read = true;
-                    let reply = reply.closing();
-                    self.enqueue(Handled::Now(reply), Persistence::Close, head_only);
+                    self.enqueue_last(reply, head_only);
                 }
             }
             // The next wait is a new one, with its whole time.
@@ -162,20 +171,23 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         count
     }
 
-    fn enqueue(&mut self, handled: Handled, persistence: Persistence, head_only: bool) {
+    fn enqueue(&mut self, handled: Handled, manner: Manner) {
         let answer = match handled {
+            // First in line: it never waits.
+            Handled::Now(reply) if self.pending.is_empty() => return self.write(manner, &reply),
             Handled::Now(reply) => Answer::Ready(reply),
             Handled::Later(later) => Answer::Coming(later),
         };
-        let pending = Pending {
-            answer,
-            persistence,
+        self.pending.push_back(Pending { answer, manner });
+    }
+
+    /// Enqueues an answer after which the connection ends.
+    fn enqueue_last(&mut self, reply: Reply, head_only: bool) {
+        let manner = Manner {
+            persistence: Persistence::Close,
             head_only,
         };
-        match &pending.answer {
-            Answer::Ready(reply) if self.pending.is_empty() => self.write(&pending, reply),
-            _ => self.pending.push_back(pending),
-        }
+        self.enqueue(Handled::Now(reply.closing()), manner);
     }
 
     /// Polls the answers to come and writes those that are ready, in order; whether any was.
@@ -195,14 +207,14 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         {
             let pending = self.pending.pop_front().expect("there is a front");
             if let Answer::Ready(reply) = &pending.answer {
-                self.write(&pending, reply);
+                self.write(pending.manner, reply);
             }
             written = true;
         }
         written
     }
 
-    fn write(&mut self, pending: &Pending, reply: &Reply) {
+    fn write(&mut self, manner: Manner, reply: &Reply) {
         let stopping = self.handler.draining() && self.pending.is_empty();
         let close = reply.close || stopping;
         let envelope = Envelope {
@@ -210,9 +222,9 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             persistence: if close {
                 Persistence::Close
             } else {
-                pending.persistence
+                manner.persistence
             },
-            head_only: pending.head_only,
+            head_only: manner.head_only,
         };
         self.transport.write(|out| reply.write(&envelope, out));
         if envelope.persistence == Persistence::Close {
@@ -312,7 +324,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         self.last_read = true;
         let reply = self.handler.fault(408, "Request took too long to arrive");
         let head_only = self.reading.is_of_head();
-        self.enqueue(Handled::Now(reply.closing()), Persistence::Close, head_only);
+        self.enqueue_last(reply, head_only);
         Step::Again
     }
 
