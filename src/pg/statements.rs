@@ -105,11 +105,7 @@ pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepare
             });
         }
     };
-    let columns: Vec<(String, Type)> = statement
-        .columns()
-        .iter()
-        .map(|column| (column.name().to_owned(), column.type_().clone()))
-        .collect();
+    let columns = columns(&statement);
     let plan = route
         .plan(api, statement.params(), &columns)
         .map_err(Fault::Refused)?;
@@ -123,6 +119,14 @@ pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepare
         _statement: statement,
         description,
     })
+}
+
+/// The columns that a statement returns.
+pub fn columns(statement: &Statement) -> Vec<(String, Type)> {
+    let columns = statement.columns().iter();
+    columns
+        .map(|column| (column.name().to_owned(), column.type_().clone()))
+        .collect()
 }
 
 /// The name under which Postgres knows a statement. tokio-postgres tells it in its Debug output alone.
@@ -141,7 +145,7 @@ fn position(refusal: &DbError) -> Option<u32> {
     }
 }
 
-fn speaks_of_the_statement(refusal: &DbError) -> bool {
+pub(super) fn speaks_of_the_statement(refusal: &DbError) -> bool {
     let state = refusal.code().code();
     // 26000: one of the driver's own statements is gone.
     !ends_connection(refusal) && !is_passing(state) && !state.starts_with("53") && state != "26000"
