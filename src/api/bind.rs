@@ -6,6 +6,7 @@
 //! body does not look at it; an empty body is one without members.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
@@ -65,6 +66,25 @@ impl Bound {
         ))?;
         self.values[index] = Some(start..end);
         Ok(())
+    }
+}
+
+/// Equal when the values are, wherever they stand: two such requests of a route have the same answer.
+impl PartialEq for Bound {
+    fn eq(&self, other: &Bound) -> bool {
+        let count = self.values.len();
+        count == other.values.len()
+            && (0..count).all(|index| self.value(index) == other.value(index))
+    }
+}
+
+impl Eq for Bound {}
+
+impl Hash for Bound {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for index in 0..self.values.len() {
+            self.value(index).hash(state);
+        }
     }
 }
 
