@@ -45,6 +45,17 @@ pub const ROWS_MAX: usize = 1000;
 /// Parameters of one statement: the protocol counts them in 16 bits (Postgres §54.7, Bind).
 pub const PARAMS_MAX: usize = u16::MAX as usize;
 
+/// Requests in one batch of a route unless the route says otherwise (`batch.max`).
+pub const BATCH_KEYS: usize = 128;
+/// See [`BATCH_KEYS`]: what a route may declare. What one message to Postgres costs is shared well before.
+pub const BATCH_KEYS_MAX: usize = 1024;
+
+/// Batches of one route that are on their way at a time on one core, unless the route says otherwise
+/// (`batch.in_flight`). With one in flight the next one grows meanwhile, and large batches are what saves.
+pub const BATCHES_IN_FLIGHT: usize = 1;
+/// See [`BATCHES_IN_FLIGHT`]: what a route may declare.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
+
 /// Nesting of a JSON document in a request body; past it 400.
 pub const JSON_DEPTH_MAX: usize = 64;
 

@@ -3,6 +3,7 @@
 //! [`load`] reads the file; Postgres describes each statement; [`Route::plan`] checks the one against the
 //! other; [`Router::find`] and [`Plan::bind`] then serve every request without looking back at the file.
 
+mod batch;
 mod bind;
 mod constraint;
 mod decimal;
@@ -26,6 +27,7 @@ mod table;
 mod tests;
 mod tree;
 
+pub use batch::{Batch, BatchMode};
 pub use bind::{BindFault, Bound, Input};
 pub use constraint::Constraints;
 pub use detail::Detail;

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::batch::{self, Batch};
 use super::diagnostics::nearest;
 use super::params::{self, Param};
 use super::router::{Method, Template};
@@ -79,6 +80,10 @@ pub struct Route {
     pub read_only: bool,
     /// Whether a running statement is cancelled when its client has gone.
     pub cancel: bool,
+    /// Whether requests are gathered and sent as one statement.
+    pub batch: Batch,
+    /// Where `batch` stands.
+    pub(super) batch_span: Range<usize>,
     /// Where `result` stands.
     pub(super) result_span: Range<usize>,
     /// The SQL's place.
@@ -110,6 +115,7 @@ const KEYS: &[&str] = &[
     "max_rows",
     "read_only",
     "cancel",
+    "batch",
 ];
 
 /// What must be unique over all routes. It is kept of a route with faults too, so that a duplicate shows
@@ -176,7 +182,7 @@ fn read_rest(
     let (name, method, (path, _)) = (name.clone()?, (*method)?, path.clone()?);
     let ((result, result_span), (statement, sql)) = (result?, sql?);
     let read_only = read_only(faults, &settings, method, &statement);
-    Some(Route {
+    let route = Route {
         name: name.value,
         method,
         path,
@@ -193,7 +199,11 @@ fn read_rest(
         max_rows: settings.max_rows.unwrap_or(limits::ROWS_MAX),
         read_only,
         cancel: settings.cancel,
-    })
+        batch: settings.batch.value,
+        batch_span: settings.batch.span,
+    };
+    batch::check_declared(faults, &route);
+    Some(route)
 }
 
 fn read_name(faults: &mut Faults<'_>, section: &Section<'_>) -> Option<Place<String>> {

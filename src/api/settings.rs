@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use toml::de::DeValue;
+
+use super::batch::{Batch, BatchMode};
 use super::diagnostics::nearest;
 use super::route::ResultKind;
-use super::tree::{Faults, Place, Section};
+use super::tree::{Faults, Place, Section, described};
 use crate::duration;
 use crate::limits;
 
@@ -18,6 +21,7 @@ pub(super) struct Settings {
     pub(super) max_rows: Option<usize>,
     pub(super) read_only: Option<Place<bool>>,
     pub(super) cancel: bool,
+    pub(super) batch: Place<Batch>,
 }
 
 impl Settings {
@@ -49,6 +53,7 @@ impl Settings {
             cancel: section
                 .boolean(faults, "cancel")
                 .is_some_and(|cancel| cancel.value),
+            batch: read_batch(faults, section),
         };
         if let Some(result) = result {
             settings.check_result(faults, section, result);
@@ -109,6 +114,47 @@ fn read_timeout(faults: &mut Faults<'_>, text: &Place<&str>) -> Option<Duration>
         return None;
     }
     Some(timeout)
+}
+
+/// `true`, `false`, or a table of bounds that says `true` as well.
+fn read_batch(faults: &mut Faults<'_>, section: &Section<'_>) -> Place<Batch> {
+    let mut batch = Batch {
+        mode: BatchMode::Automatic,
+        keys_max: limits::BATCH_KEYS,
+        in_flight_max: limits::BATCHES_IN_FLIGHT,
+    };
+    let Some(value) = section.value("batch") else {
+        let span = section.span.clone();
+        return Place { value: batch, span };
+    };
+    let span = value.span();
+    match value.get_ref() {
+        DeValue::Boolean(true) => batch.mode = BatchMode::On,
+        DeValue::Boolean(false) => batch.mode = BatchMode::Off,
+        DeValue::Table(_) => {
+            batch.mode = BatchMode::On;
+            let table = Section::open(faults, "batch", value, &["max", "in_flight"]);
+            let mut number = |key, most: usize| {
+                let number = table.as_ref()?.integer(faults, key, 1..=most as i64)?;
+                usize::try_from(number.value).ok()
+            };
+            if let Some(keys) = number("max", limits::BATCH_KEYS_MAX) {
+                batch.keys_max = keys;
+            }
+            if let Some(batches) = number("in_flight", limits::BATCHES_IN_FLIGHT_MAX) {
+                batch.in_flight_max = batches;
+            }
+        }
+        other => {
+            let found = described(other);
+            faults.add_with_help(
+                span.clone(),
+                format!("\"batch\" must be true, false or a table, not {found}"),
+                "such as { max = 64, in_flight = 2 }",
+            );
+        }
+    }
+    Place { value: batch, span }
 }
 
 fn read_lane(faults: &mut Faults<'_>, section: &Section<'_>, lanes: &[String]) -> usize {

@@ -346,7 +346,7 @@ fn settings_of_a_route() {
         ),
         (
             "zzz = 1",
-            "7:1 unknown key \"zzz\" in [[route]] | known here: name, method, path, result, sql, params, not_found, empty_status, status, timeout, lane, max_rows, read_only, cancel",
+            "7:1 unknown key \"zzz\" in [[route]] | known here: name, method, path, result, sql, params, not_found, empty_status, status, timeout, lane, max_rows, read_only, cancel, batch",
         ),
         (
             "params = 1",
@@ -390,6 +390,68 @@ fn settings_of_a_route() {
         [
             "7:1 \"not_found\" is only for result = \"one\" and result = \"scalar\"",
             "8:1 \"empty_status\" is only for result = \"one\""
+        ]
+    );
+}
+
+#[test]
+fn batches_of_a_route() {
+    let with = |batch: &str| one_route(&format!("result = \"one\"\nsql = \"select 1\"\n{batch}\n"));
+    let read = |text: &str| {
+        let api = load("a", &with(text)).unwrap_or_else(|faults| panic!("{faults}"));
+        let Batch {
+            mode,
+            keys_max,
+            in_flight_max,
+        } = api.routes[0].batch;
+        (mode, keys_max, in_flight_max)
+    };
+    use BatchMode::{Automatic, Off, On};
+    for (batch, meaning) in [
+        ("", (Automatic, 128, 1)),
+        ("batch = false", (Off, 128, 1)),
+        ("batch = true", (On, 128, 1)),
+        ("batch = {}", (On, 128, 1)),
+        ("batch = { max = 1, in_flight = 8 }", (On, 1, 8)),
+        ("batch.max = 1024", (On, 1024, 1)),
+    ] {
+        assert_eq!(read(batch), meaning, "{batch}");
+    }
+    for (batch, fault) in [
+        ("batch = { max = 0 }", "7:17 \"max\" must be 1 to 1024"),
+        ("batch = { max = 1025 }", "7:17 \"max\" must be 1 to 1024"),
+        (
+            "batch = { max = \"9\" }",
+            "7:17 \"max\" must be a whole number, not a string",
+        ),
+        (
+            "batch = { in_flight = 0 }",
+            "7:23 \"in_flight\" must be 1 to 8",
+        ),
+        (
+            "batch = { in_flight = 9 }",
+            "7:23 \"in_flight\" must be 1 to 8",
+        ),
+        (
+            "batch = { keys = 9 }",
+            "7:11 unknown key \"keys\" in batch | known here: max, in_flight",
+        ),
+        (
+            "batch = 64",
+            "7:9 \"batch\" must be true, false or a table, not an integer | such as { max = 64, in_flight = 2 }",
+        ),
+        (
+            "read_only = false\nbatch = true",
+            "8:9 this route can't be batched: it is not read-only | take \"batch\" out, or set it to false",
+        ),
+    ] {
+        assert_eq!(listed(&with(batch)), [fault], "{batch}");
+    }
+    let exec = one_route("result = \"exec\"\nsql = \"select 1\"\nbatch = { max = 2 }\n");
+    assert_eq!(
+        listed(&exec),
+        [
+            "7:9 this route can't be batched: its result is \"exec\" | take \"batch\" out, or set it to false"
         ]
     );
 }
