@@ -27,7 +27,7 @@ mod table;
 mod tests;
 mod tree;
 
-pub use batch::{Batch, BatchMode};
+pub use batch::{Batch, BatchMode, BatchStatement, Keyed, TooLarge};
 pub use bind::{BindFault, Bound, Input};
 pub use constraint::Constraints;
 pub use detail::Detail;

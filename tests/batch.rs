@@ -1,0 +1,8 @@
+//! Micro-batching as the database sees it: a batch gives each key what the declared statement alone gives
+//! it.
+
+#[path = "batch/cases.rs"]
+mod cases;
+#[path = "batch/same_rows.rs"]
+mod same_rows;
+mod support;
