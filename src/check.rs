@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{Api, Diagnostics, Plan};
+use crate::api::{Api, BatchMode, Diagnostics, Resolved};
+use crate::pg::eligible::{self, Verdict};
+use crate::pg::statements::Description;
 use crate::pg::url::Target;
 use crate::pg::{connect, statements};
 use crate::ring;
@@ -36,8 +38,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Prepares every route on one connection; the plans, in the order of the routes.
-pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Plan>, Error> {
+/// Prepares every route on one connection; what came of it, in the order of the routes.
+pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Resolved>, Error> {
     let (api, target) = (api.clone(), target.clone());
     ring::run(None, &ring::Options::default(), |ring| async move {
         let (session, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
@@ -51,18 +53,47 @@ pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Plan>, Error>
     .map_err(Error::Ring)?
 }
 
-async fn prepare_all(api: &Api, session: connect::Session) -> Result<Vec<Plan>, Error> {
-    let mut plans = Vec::new();
+async fn prepare_all(api: &Api, session: connect::Session) -> Result<Vec<Resolved>, Error> {
+    let mut all = Vec::new();
     let mut faults = Vec::new();
     for route in 0..api.routes.len() {
-        match statements::prepare(api, route, &session.client).await {
-            Ok(prepared) => plans.push(prepared.description.plan.clone()),
+        match resolve_route(api, route, &session.client).await {
+            Ok(resolved) => all.push(resolved),
             Err(statements::Fault::Refused(diagnostics)) => faults.extend(diagnostics),
             Err(statements::Fault::Lost(error)) => return Err(Error::Connect(error.into())),
         }
     }
     match faults.is_empty() {
-        true => Ok(plans),
+        true => Ok(all),
         false => Err(Error::Routes(Diagnostics::new(faults))),
     }
+}
+
+async fn resolve_route(
+    api: &Api,
+    route: usize,
+    client: &tokio_postgres::Client,
+) -> Result<Resolved, statements::Fault> {
+    let prepared = statements::prepare(api, route, client).await?;
+    let plan = prepared.description.plan.clone();
+    let route = &api.routes[route];
+    let Description {
+        parameters,
+        columns,
+        ..
+    } = &*prepared.description;
+    let batching = match eligible::judge(client, route, parameters, columns).await {
+        Ok(Verdict::Unfit(reason)) if route.batch.mode == BatchMode::On => {
+            return Err(statements::Fault::Refused(vec![
+                route.batch_fault(api, &reason),
+            ]));
+        }
+        Ok(verdict) => verdict.words(),
+        // The moment's trouble is no fault of the route.
+        Err(error) => match error.as_db_error() {
+            Some(refusal) => format!("not batched now: Postgres: {}", refusal.message()),
+            None => return Err(statements::Fault::Lost(error)),
+        },
+    };
+    Ok(Resolved { plan, batching })
 }

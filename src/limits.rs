@@ -56,6 +56,11 @@ pub const BATCHES_IN_FLIGHT: usize = 1;
 /// See [`BATCHES_IN_FLIGHT`]: what a route may declare.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
 
+/// What Postgres may estimate one key's plan to cost for the route to be batched unasked. A batch saves some
+/// ten microseconds a request, but its keys are read one after the other and answered together. A look-up by
+/// an index costs 8 and takes 4 µs; at 50 a full batch takes some 3 ms.
+pub const BATCH_COST_MAX: f64 = 50.0;
+
 /// Nesting of a JSON document in a request body; past it 400.
 pub const JSON_DEPTH_MAX: usize = 64;
 

@@ -140,8 +140,8 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
     for warning in &target.warnings {
         eprintln!("warning: {warning}");
     }
-    let plans = check::resolve(&api, &Arc::new(target))?;
-    Ok(print(&api::table(&api, &plans))?)
+    let resolved = check::resolve(&api, &Arc::new(target))?;
+    Ok(print(&api::table(&api, &resolved))?)
 }
 
 /// Checks the routes against the database, unless it is away, and serves them; not if it was

@@ -15,7 +15,14 @@ fn the_shop_resolves_to_its_table() {
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
     for line in [
-        "GET /users/{user_id} get_user one",
+        "GET /users/{user_id} get_user one batched",
+        "GET /products/{product_id} get_product one batched",
+        "GET /inventory/{sku} get_stock one batched",
+        "GET /api/v1/agents list_agents many batched",
+        "GET /api/v1/agents/{agent_id} get_agent one batched",
+        "GET /api/v1/agents/{agent_id}/messages list_messages many batched",
+        "GET /api/v1/workflows/{workflow_id} get_workflow one batched",
+        "POST /inventory/{sku}/reserve reserve_stock one not batched: it is not read-only",
         "user_id path int8 required",
         "→ last_active float8 number",
         "category query text optional, nullable, max_length 50",
@@ -24,7 +31,7 @@ fn the_shop_resolves_to_its_table() {
         "→ price numeric number",
         "quantity body int4 required, ge 1",
         "→ capabilities text[] array of string",
-        "POST /api/v1/workflows create_workflow one",
+        "POST /api/v1/workflows create_workflow one not batched: it is not read-only",
         "steps body text[] required",
     ] {
         assert!(
@@ -32,6 +39,9 @@ fn the_shop_resolves_to_its_table() {
             "{line:?} is not in\n{out}"
         );
     }
+    // A search walks through many products: its requests are better off side by side.
+    let search = "GET /products list_products many not batched: one key costs ";
+    assert!(lines.iter().any(|line| line.starts_with(search)), "{out}");
     assert_eq!(
         lines
             .iter()

@@ -38,4 +38,4 @@ pub use params::{In, Param};
 pub use plan::{Plan, PlanParam};
 pub use route::{ResultKind, Route};
 pub use router::{Captures, Found, Method, Router, Template};
-pub use table::table;
+pub use table::{Resolved, table};

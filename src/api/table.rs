@@ -6,19 +6,30 @@ use super::constraint::Constraints;
 use super::file::Api;
 use super::plan::{Plan, PlanParam};
 
-/// The routes with their plans (in the same order) as text, aligned.
+/// A route that Postgres has described.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// How it binds and what it returns.
+    pub plan: Plan,
+    /// Whether its requests are batched, in words.
+    pub batching: String,
+}
+
+/// The routes with what was resolved of them (in the same order) as text, aligned.
 ///
 /// ```text
-/// GET     /users/{user_id}  get_user  one
+/// GET     /users/{user_id}  get_user  one   batched
 ///         user_id   path  int8  required
 ///         → user_id   int8  integer
 ///         → username  text  string
 /// ```
-pub fn table(api: &Api, plans: &[Plan]) -> String {
+pub fn table(api: &Api, resolved: &[Resolved]) -> String {
     let mut out = String::new();
     let path_width = width(api.routes.iter().map(|route| route.path.as_str()));
     let name_width = width(api.routes.iter().map(|route| route.name.as_str()));
-    for (index, (route, plan)) in api.routes.iter().zip(plans).enumerate() {
+    let result_width = width(api.routes.iter().map(|route| route.result.as_str()));
+    for (index, (route, Resolved { plan, batching })) in api.routes.iter().zip(resolved).enumerate()
+    {
         if index > 0 {
             out.push('\n');
         }
@@ -26,7 +37,8 @@ pub fn table(api: &Api, plans: &[Plan]) -> String {
             (route.method.as_str(), METHOD_WIDTH),
             (route.path.as_str(), path_width),
             (route.name.as_str(), name_width),
-            (route.result.as_str(), 0),
+            (route.result.as_str(), result_width),
+            (batching.as_str(), 0),
         ];
         line(&mut out, "", &head);
         let params: Vec<[String; 4]> = plan.params.iter().map(param_cells).collect();

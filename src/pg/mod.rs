@@ -1,12 +1,13 @@
 //! Postgres on one core: its own pipelined connections, prepared statements and bounds.
 //!
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
-//! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it,
-//! `link` keeps one connection alive, `lane` is a group of links with a bounded queue in front,
-//! `execute` runs one request's statement, `rows` makes JSON of its rows, `mend` prepares again what
-//! DDL changed.
+//! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it
+//! (`eligible` says which are batched), `link` keeps one connection alive, `lane` is a group of links
+//! with a bounded queue in front, `execute` runs one request's statement, `rows` makes JSON of its
+//! rows, `mend` prepares again what DDL changed.
 
 pub mod connect;
+pub mod eligible;
 pub mod execute;
 pub mod lane;
 pub mod link;

@@ -25,8 +25,8 @@ pub struct Prepared {
 pub struct Description {
     /// How parameters are bound and rows are encoded.
     pub plan: Plan,
-    parameters: Vec<Type>,
-    columns: Vec<(String, Type)>,
+    pub(crate) parameters: Vec<Type>,
+    pub(crate) columns: Vec<(String, Type)>,
 }
 
 impl Description {

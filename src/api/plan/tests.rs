@@ -1,4 +1,4 @@
-use super::super::{load, table};
+use super::super::{Resolved, load, table};
 use super::*;
 
 fn api(result: &str, sql: &str, rest: &str) -> Api {
@@ -248,15 +248,23 @@ note = { in = "body", nullable = true, max_length = 9, pattern = "^x" }
     let search = api.routes[1]
         .plan(&api, &[Type::UUID, Type::TEXT, Type::INT4, Type::TEXT], &[])
         .unwrap();
-    let shown = table(&api, &[user, search]);
+    let resolved = [
+        (user, "batched"),
+        (search, "not batched: it is not read-only"),
+    ];
+    let resolved = resolved.map(|(plan, batching)| Resolved {
+        plan,
+        batching: batching.to_owned(),
+    });
+    let shown = table(&api, &resolved);
     let expected = "\
-GET     /users/{user_id}  get_user  one
+GET     /users/{user_id}  get_user  one   batched
         user_id  path  int8  required
         → user_id   int8    integer
         → username  text    string
         → tags      text[]  array of string
 
-POST    /search           search    exec
+POST    /search           search    exec  not batched: it is not read-only
         tenant  header X-Tenant  uuid  required
         kind    query            text  optional, nullable, enum 'a' 'b'
         limit   query            int4  default 50, ge 1, le 500
