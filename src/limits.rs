@@ -50,6 +50,9 @@ pub const BATCH_KEYS: usize = 128;
 /// See [`BATCH_KEYS`]: what a route may declare. What one message to Postgres costs is shared well before.
 pub const BATCH_KEYS_MAX: usize = 1024;
 
+/// Bytes of the values of one batch of several requests. Larger values gain nothing from company.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
 /// Batches of one route that are on their way at a time on one core, unless the route says otherwise
 /// (`batch.in_flight`). With one in flight the next one grows meanwhile, and large batches are what saves.
 pub const BATCHES_IN_FLIGHT: usize = 1;

@@ -195,6 +195,7 @@ pub(super) fn check_declared(faults: &mut Faults<'_>, route: &Route) {
 fn unfit(route: &Route) -> Option<&'static str> {
     match route.result {
         _ if !route.read_only => Some("it is not read-only"),
+        _ if route.cancel => Some("its statements are cancelled with their clients"),
         ResultKind::Exec => Some("its result is \"exec\""),
         ResultKind::One | ResultKind::Many | ResultKind::Scalar => None,
     }

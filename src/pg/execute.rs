@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Database;
+use super::batch::Outcome;
 use super::connect;
 use super::lane::Permit;
 use super::link::Link;
 use super::mend::Trouble;
-use super::message::{Refusal, append_parameter};
+use super::message::{Refusal, append_parameters};
 use super::rows::{RowFault, Rows, Shape, Single};
 use super::statements::{Description, Prepared};
 use super::wire::{End, Stage};
@@ -32,6 +33,15 @@ pub struct Running {
     link: RefCell<Option<Rc<Link>>>,
     /// Its client has gone: a statement that is not running yet is not begun.
     abandoned: Cell<bool>,
+}
+
+/// A request that runs by itself.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    route: usize,
+    description: &'a Rc<Description>,
+    bound: &'a Bound,
+    running: Option<&'a Running>,
 }
 
 /// Why one attempt failed.
@@ -72,15 +82,52 @@ impl Retries {
 }
 
 impl Database {
-    /// Runs a route's statement with bound parameters.
+    /// Runs a route's statement with bound parameters: in a batch where the route has them.
     pub async fn execute(
         self: &Rc<Self>,
         route: usize,
-        description: &Rc<Description>,
-        bound: &Bound,
+        description: Rc<Description>,
+        bound: Bound,
         running: Option<&Running>,
     ) -> Result<Answered, Failure> {
-        let mut retries = Retries::default();
+        if !description.is_batched() {
+            let request = Request {
+                route,
+                description: &description,
+                bound: &bound,
+                running,
+            };
+            return self.execute_alone(request, Retries::default()).await;
+        }
+        let batcher = &self.routes[route].batcher;
+        let (member, outcome) = batcher
+            .join(bound, description.clone(), self.ring.now())
+            .await;
+        match outcome {
+            Outcome::Answered(answered) => Ok(answered),
+            Outcome::Failed(failure) => Err(failure),
+            Outcome::Alone(alone) => {
+                let request = Request {
+                    route,
+                    description: &description,
+                    bound: &member.bound,
+                    running,
+                };
+                let retries = Retries {
+                    lost: alone.lost,
+                    ..Retries::default()
+                };
+                self.execute_alone(request, retries).await
+            }
+        }
+    }
+
+    async fn execute_alone(
+        self: &Rc<Self>,
+        request: Request<'_>,
+        mut retries: Retries,
+    ) -> Result<Answered, Failure> {
+        let Request { route, running, .. } = request;
         let mut held = None;
         loop {
             let permit = match held.take() {
@@ -93,7 +140,7 @@ impl Database {
                 }
                 running.link.replace(Some(permit.link.clone()));
             }
-            let attempt = self.attempt(&permit, route, description, bound).await;
+            let attempt = self.attempt(&permit, request).await;
             if let Some(running) = running {
                 running.link.take();
             }
@@ -184,13 +231,13 @@ impl Database {
         }
     }
 
-    async fn attempt(
-        &self,
-        permit: &Permit,
-        route: usize,
-        description: &Rc<Description>,
-        bound: &Bound,
-    ) -> Result<Answered, Attempt> {
+    async fn attempt(&self, permit: &Permit, request: Request<'_>) -> Result<Answered, Attempt> {
+        let Request {
+            route,
+            description,
+            bound,
+            ..
+        } = request;
         let Some(session) = permit.link.session() else {
             return Err(Attempt::Unsent);
         };
@@ -208,11 +255,7 @@ impl Database {
             });
         }
         let single = Single::new(prepared.clone(), Shape::of(&self.api.routes[route]));
-        let parameters = |out: &mut Vec<u8>| {
-            for index in 0..bound.values.len() {
-                append_parameter(bound.value(index), out);
-            }
-        };
+        let parameters = |out: &mut Vec<u8>| append_parameters(bound, out);
         let wire = &session.wire;
         if !wire.send(&prepared.bind_head, parameters, single.clone()) {
             return Err(Attempt::Unsent);
@@ -274,10 +317,7 @@ impl Database {
             return Attempt::Stale(Some(prepared));
         }
         let Refusal { state, message, .. } = refusal;
-        let failure = Failure::Sql {
-            state: state.clone(),
-            raised: (state == "P0001").then(|| message.clone()),
-        };
+        let failure = refusal.failure();
         if failure.answer().0 >= 500 {
             tracing::error!(route = name, state, message, "statement failed");
         }

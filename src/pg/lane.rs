@@ -89,10 +89,10 @@ pub struct Lane {
     pub routes: Vec<usize>,
     /// Age at which a connection is replaced; zero for never.
     pub recycle: Duration,
-    acquire_timeout: Duration,
+    pub(super) acquire_timeout: Duration,
     links: Vec<Rc<Link>>,
     depth: u32,
-    queue_max: usize,
+    pub(super) queue_max: usize,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
     /// Where the search for the least busy link starts, so that equals take turns.
     turn: Cell<usize>,

@@ -79,8 +79,11 @@ impl Database {
         session.client.clear_type_cache();
         match statements::prepare(&self.api, route, &session.client).await {
             Ok(prepared) => {
-                let prepared = Rc::new(self.learn(route, prepared));
-                link.replace_statement(&session, route, prepared);
+                let prepared = self.learn(route, prepared);
+                let prepared =
+                    statements::prepare_batch(self, route, &session.client, prepared).await;
+                let prepared = prepared.map_err(|_| Trouble::Lost)?;
+                link.replace_statement(&session, route, Rc::new(prepared));
                 Ok(())
             }
             Err(Fault::Refused(diagnostics)) => {
@@ -145,13 +148,16 @@ async fn prepare_missing(database: &Rc<Database>, lane: &Rc<Lane>) -> bool {
     let mut complete = true;
     for &route in &lane.routes {
         for link in lane.links() {
-            let lacking = link.statement(route).is_none() || database.is_at_fault(route);
+            let lacking = |link: &Link| {
+                let present = link.statement(route);
+                database.is_at_fault(route) || !present.is_some_and(|it| it.is_complete())
+            };
             let undisturbed = !lane.cancellable() || link.in_flight() == 0;
-            if !(lacking && undisturbed && link.usable()) {
+            if !(lacking(link) && undisturbed && link.usable()) {
                 continue;
             }
             let preparation = database.start_preparation(lane, link, route);
-            if preparation.done().await.is_err() {
+            if preparation.done().await.is_err() || lacking(link) {
                 complete = false;
                 break;
             }

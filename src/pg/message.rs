@@ -1,6 +1,9 @@
 //! The few messages of a statement's way to Postgres and back (Postgres §55.7), in place: written
 //! straight into a socket's output, read where they arrived.
 
+use crate::api::Bound;
+use crate::error::Failure;
+
 /// Tag and length of a message.
 pub(super) const HEADER_BYTES: usize = 5;
 
@@ -54,7 +57,7 @@ pub(super) fn append_statement(
 }
 
 /// Appends one parameter; `None` is NULL.
-pub(super) fn append_parameter(value: Option<&[u8]>, out: &mut Vec<u8>) {
+fn append_parameter(value: Option<&[u8]>, out: &mut Vec<u8>) {
     match value {
         Some(bytes) => {
             out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
@@ -62,6 +65,20 @@ pub(super) fn append_parameter(value: Option<&[u8]>, out: &mut Vec<u8>) {
         }
         None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
     }
+}
+
+/// Appends all parameters of a request.
+pub(super) fn append_parameters(bound: &Bound, out: &mut Vec<u8>) {
+    for index in 0..bound.values.len() {
+        append_parameter(bound.value(index), out);
+    }
+}
+
+/// The last column of a DataRow that ends with an int8.
+pub(super) fn last_int8(body: &[u8]) -> Option<i64> {
+    let (rest, value) = body.split_last_chunk::<8>()?;
+    let (_, length) = rest.split_last_chunk::<4>()?;
+    (u32::from_be_bytes(*length) == 8).then(|| i64::from_be_bytes(*value))
 }
 
 /// The columns of a DataRow, from the left; `None` is NULL. Ends early where the row is cut short.
@@ -119,6 +136,14 @@ impl Refusal {
     /// table's 08001, or a temporary file over its limit (53400), leave the session as it was.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(self.severity.as_str(), "FATAL" | "PANIC")
+    }
+
+    /// What it is to the request whose statement was refused.
+    pub(super) fn failure(&self) -> Failure {
+        Failure::Sql {
+            state: self.state.clone(),
+            raised: (self.state == "P0001").then(|| self.message.clone()),
+        }
     }
 
     /// Whether the connection's prepared statement is gone, or no longer fits the tables and types.

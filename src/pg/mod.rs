@@ -3,12 +3,16 @@
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
 //! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it
 //! (`eligible` says which are batched), `link` keeps one connection alive, `lane` is a group of links
-//! with a bounded queue in front, `execute` runs one request's statement, `rows` makes JSON of its
-//! rows, `mend` prepares again what DDL changed.
+//! with a bounded queue in front, `batch` gathers requests (`batch_sizes` counts
+//! them), `execute` runs one request's statement,
+//! `rows` makes JSON of its rows, `mend` prepares again what DDL changed.
 
+mod batch;
+mod batch_sizes;
 pub mod connect;
 pub mod eligible;
 pub mod execute;
+mod judgement;
 pub mod lane;
 pub mod link;
 mod mend;
@@ -22,10 +26,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::api::Api;
+use crate::api::{Api, BatchMode};
 use crate::config;
 use crate::ring::Ring;
 
+use batch::Batcher;
 use lane::Lane;
 use statements::{Description, Prepared};
 use url::Target;
@@ -45,6 +50,7 @@ struct Route {
     lane: usize,
     /// What the route's statement looked like when it was last prepared.
     known: RefCell<Known>,
+    batcher: Rc<Batcher>,
 }
 
 /// What is known of a route's statement.
@@ -65,22 +71,25 @@ impl Database {
         settings: &config::Postgres,
     ) -> Rc<Database> {
         let groups = lane::groups(&api, settings);
+        let lanes: Vec<Rc<Lane>> = groups
+            .iter()
+            .map(|group| Lane::new(ring, group, settings))
+            .collect();
         let lane_of = |route: usize| {
             groups
                 .iter()
                 .position(|group| group.routes.contains(&route))
                 .expect("every route is in a group")
         };
-        let routes = (0..api.routes.len())
-            .map(|route| Route {
-                lane: lane_of(route),
+        let routes = api.routes.iter().enumerate().map(|(index, route)| {
+            let lane = lane_of(index);
+            Route {
+                lane,
                 known: RefCell::new(Known::Nothing),
-            })
-            .collect();
-        let lanes = groups
-            .iter()
-            .map(|group| Lane::new(ring, group, settings))
-            .collect();
+                batcher: Batcher::new(index, route, lanes[lane].clone()),
+            }
+        });
+        let routes = routes.collect();
         let database = Rc::new(Database {
             ring: ring.clone(),
             api,
@@ -95,6 +104,16 @@ impl Database {
             ring.spawn(link::watch(ring.clone(), lane.clone()));
             ring.spawn(mend::keep_prepared(database.clone(), lane.clone()));
         }
+        for (index, route) in database.routes.iter().enumerate() {
+            let declared = &database.api.routes[index];
+            if declared.batch.mode == BatchMode::Off || !declared.read_only {
+                continue;
+            }
+            for sender in 0..=declared.batch.in_flight_max {
+                let full = sender == declared.batch.in_flight_max;
+                ring.spawn(batch::send(database.clone(), route.batcher.clone(), full));
+            }
+        }
         database
     }
 
@@ -103,6 +122,17 @@ impl Database {
         match &*self.routes[route].known.borrow() {
             Known::Described(description) => Some(description.clone()),
             Known::Nothing | Known::Fault(_) => None,
+        }
+    }
+
+    /// Tells the log how large the batches of each route were.
+    pub fn log_batches(&self) {
+        for (route, declared) in self.routes.iter().zip(&self.api.routes) {
+            let sizes = route.batcher.sizes();
+            if sizes.count() > 0 {
+                let name = &declared.name;
+                tracing::debug!(route = name, "{sizes}");
+            }
         }
     }
 

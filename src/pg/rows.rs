@@ -1,7 +1,6 @@
 //! Rows as they arrive → the JSON of one answer.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -11,6 +10,9 @@ use super::wire::{Answer, End, Receiver};
 use crate::api::{ResultKind, Route};
 use crate::json::Columns;
 use crate::limits;
+
+/// Memory that an answer is given beforehand, at the most.
+const ROOM_BYTES_MAX: usize = 16 * 1024;
 
 /// What a route's answer looks like.
 #[derive(Clone, Copy)]
@@ -54,6 +56,14 @@ impl Shape {
 }
 
 impl Rows {
+    /// With memory for as much as the statement's last answer had.
+    pub(super) fn with_room(prepared: &Prepared) -> Rows {
+        Rows {
+            body: Vec::with_capacity(prepared.body_bytes.get()),
+            ..Rows::default()
+        }
+    }
+
     /// Appends one row: its columns from the left.
     pub(super) fn take<'a>(
         &mut self,
@@ -91,11 +101,12 @@ impl Rows {
     }
 
     /// There are no more rows.
-    pub(super) fn close(&mut self, shape: Shape) {
+    pub(super) fn close(&mut self, shape: Shape, prepared: &Prepared) {
         if shape.is_list() {
             let end: &[u8] = if self.count == 0 { b"[]" } else { b"]" };
             self.body.extend_from_slice(end);
         }
+        prepared.body_bytes.set(self.body.len().min(ROOM_BYTES_MAX));
     }
 }
 
@@ -111,18 +122,18 @@ pub(super) struct Single {
 impl Single {
     pub(super) fn new(prepared: Rc<Prepared>, shape: Shape) -> Rc<Single> {
         Rc::new(Single {
-            prepared,
             shape,
-            rows: RefCell::default(),
+            rows: RefCell::new(Rows::with_room(&prepared)),
+            prepared,
             answer: Answer::default(),
         })
     }
 
     /// Waits for the answer; its rows are worth something only if it is complete.
     pub(super) async fn wait(&self) -> (End, Rows) {
-        let end = poll_fn(|context| self.answer.poll(context)).await;
+        let end = self.answer.wait().await;
         let mut rows = self.rows.take();
-        rows.close(self.shape);
+        rows.close(self.shape, &self.prepared);
         (end, rows)
     }
 }

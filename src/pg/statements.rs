@@ -1,15 +1,18 @@
 //! The routes' statements, prepared on one connection.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
+use super::eligible::{Verdict, judge};
+use super::judgement::Judgement;
 use super::lane::Lane;
 use super::message;
 use super::{Database, Known};
-use crate::api::{Api, Diagnostic, Plan};
+use crate::api::{Api, BatchMode, Diagnostic, Keyed, Plan, Route};
 
 /// A statement as one connection knows it.
 pub struct Prepared {
@@ -19,17 +22,44 @@ pub struct Prepared {
     pub(super) bind_head: Box<[u8]>,
     /// How its parameters are bound and its rows are encoded.
     pub description: Rc<Description>,
+    /// Bytes of the last answer.
+    pub(super) body_bytes: Cell<usize>,
+    /// The route's statement for several requests, where they are batched by one.
+    pub(super) keyed: Option<Rc<PreparedBatch>>,
+}
+
+/// A batch statement as one connection knows it.
+pub(super) struct PreparedBatch {
+    _statement: Statement,
+    pub(super) bind_head: Box<[u8]>,
+    pub(super) batch: Keyed,
+}
+
+impl Prepared {
+    /// Whether nothing is left to be found out or prepared.
+    pub(super) fn is_complete(&self) -> bool {
+        let judgement = &self.description.judgement;
+        judgement.is_done() && (self.keyed.is_some() || judgement.keyed().is_none())
+    }
 }
 
 /// What Postgres said of a statement, and what follows for the route.
 pub struct Description {
     /// How parameters are bound and rows are encoded.
     pub plan: Plan,
-    pub(crate) parameters: Vec<Type>,
-    pub(crate) columns: Vec<(String, Type)>,
+    /// The types of `$1`, `$2`, …
+    pub parameters: Vec<Type>,
+    /// The names and types of the columns.
+    pub columns: Vec<(String, Type)>,
+    pub(super) judgement: Judgement,
 }
 
 impl Description {
+    /// Whether requests are to be batched.
+    pub fn is_batched(&self) -> bool {
+        self.judgement.is_batched()
+    }
+
     /// Whether what was bound by `other` may be sent to this one.
     pub fn binds_like(&self, other: &Description) -> bool {
         self.parameters == other.parameters
@@ -66,7 +96,11 @@ pub(super) async fn prepare_all(
     let prepared = futures_util::future::join_all(prepared).await;
     for (&route, outcome) in lane.routes.iter().zip(prepared) {
         match outcome {
-            Ok(prepared) => statements[route] = Some(Rc::new(database.learn(route, prepared))),
+            Ok(prepared) => {
+                let prepared = database.learn(route, prepared);
+                let prepared = prepare_batch(database, route, client, prepared).await?;
+                statements[route] = Some(Rc::new(prepared));
+            }
             Err(Fault::Refused(diagnostics)) => note_fault(database, route, &diagnostics),
             Err(Fault::Lost(error)) => match error.as_db_error() {
                 // Left out for now; what is known of it from other connections holds.
@@ -113,16 +147,77 @@ pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepare
         plan,
         parameters: statement.params().to_vec(),
         columns,
+        judgement: Judgement::default(),
     });
     Ok(Prepared {
         bind_head: message::bind_head(&name_of(&statement), statement.params().len()),
         _statement: statement,
         description,
+        body_bytes: Cell::new(0),
+        keyed: None,
     })
 }
 
-/// The columns that a statement returns.
-pub fn columns(statement: &Statement) -> Vec<(String, Type)> {
+/// Finds out whether the route is batched, and prepares what its batches need. What Postgres can't
+/// say now leaves the route as it is: each request runs by itself.
+pub(super) async fn prepare_batch(
+    database: &Database,
+    route: usize,
+    client: &Client,
+    mut prepared: Prepared,
+) -> Result<Prepared, tokio_postgres::Error> {
+    let declared = &database.api.routes[route];
+    let Description {
+        parameters,
+        columns,
+        judgement,
+        ..
+    } = &*prepared.description;
+    let judging = judge(client, declared, parameters, columns);
+    match judgement.find(judging).await {
+        Ok(true) => tell_verdict(declared, judgement),
+        Ok(false) => {}
+        Err(error) => return refused(error).map(|()| prepared),
+    }
+    let Some(batch) = judgement.keyed() else {
+        return Ok(prepared);
+    };
+    match client.prepare(&batch.text).await {
+        Err(error) => refused(error)?,
+        Ok(statement) => {
+            prepared.keyed = Some(Rc::new(PreparedBatch {
+                bind_head: message::bind_head(&name_of(&statement), statement.params().len()),
+                _statement: statement,
+                batch,
+            }));
+        }
+    }
+    Ok(prepared)
+}
+
+/// Nothing, if Postgres refused and the session goes on.
+fn refused(error: tokio_postgres::Error) -> Result<(), tokio_postgres::Error> {
+    match error.as_db_error() {
+        Some(refusal) if !ends_connection(refusal) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn tell_verdict(route: &Route, judgement: &Judgement) {
+    let name = &route.name;
+    judgement.with_verdict(|verdict| {
+        let words = verdict.words();
+        match verdict {
+            Verdict::Plan(_) => tracing::warn!(route = name, "{words}"),
+            Verdict::Unfit(_) if route.batch.mode == BatchMode::On => {
+                tracing::warn!(route = name, "{words}");
+            }
+            _ => tracing::debug!(route = name, "{words}"),
+        }
+    });
+}
+
+pub(super) fn columns(statement: &Statement) -> Vec<(String, Type)> {
     let columns = statement.columns().iter();
     columns
         .map(|column| (column.name().to_owned(), column.type_().clone()))

@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -396,11 +397,14 @@ impl Answer {
         }
     }
 
-    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<End> {
-        if let Some(end) = self.end.take() {
-            return Poll::Ready(end);
-        }
-        self.waker.replace(Some(context.waker().clone()));
-        Poll::Pending
+    pub(super) async fn wait(&self) -> End {
+        poll_fn(|context| {
+            if let Some(end) = self.end.take() {
+                return Poll::Ready(end);
+            }
+            self.waker.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await
     }
 }

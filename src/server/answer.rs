@@ -63,6 +63,11 @@ impl Core {
         }
     }
 
+    /// Tells the log what the core has to say of its work.
+    pub fn log_summary(&self) {
+        self.database.log_batches();
+    }
+
     /// From now on every answer is the last of its connection.
     pub fn drain(&self) {
         self.draining.set(true);
@@ -162,7 +167,7 @@ impl Core {
         let future = Box::pin(async move {
             let _place = place;
             let answered = database
-                .execute(route, &description, &bound, running.as_deref())
+                .execute(route, description.clone(), bound, running.as_deref())
                 .await;
             match answered {
                 Ok(answered) => answer(&api.routes[route], &description.plan, answered, &id),

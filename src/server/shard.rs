@@ -124,6 +124,7 @@ impl Shard {
             let open = house.open.get();
             tracing::warn!(open, "gave up on connections at the drain timeout");
         }
+        core.log_summary();
     }
 }
 

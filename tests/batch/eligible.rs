@@ -2,7 +2,7 @@
 
 use pinion::api::sql::Statement;
 use pinion::pg::eligible::judge;
-use pinion::pg::statements::{columns, prepare};
+use pinion::pg::statements::{Description, prepare};
 use pinion::pg::{connect, url};
 use pinion::{api, ring};
 
@@ -324,14 +324,19 @@ fn a_judgement_leaves_the_connection_as_it_was() {
     let api = api::load("routes.toml", &routes).expect("the routes");
     let statements = statements.map(|(_, words)| words);
     ring::run(None, &ring::Options::default(), |ring| async move {
-        let (client, connection) = connect::connect(&ring, &target, PATIENCE).await.unwrap();
+        let (session, connection) = connect::connect(&ring, &target, PATIENCE).await.unwrap();
         let judgements = async move {
+            let client = &session.client;
             for (index, words) in statements.into_iter().enumerate() {
-                let Ok(single) = prepare(&api, index, &client).await else {
+                let Ok(single) = prepare(&api, index, client).await else {
                     panic!("{words}: it does not prepare");
                 };
-                let (params, columns) = (single.statement.params(), columns(&single.statement));
-                let verdict = judge(&client, &api.routes[index], params, &columns).await;
+                let Description {
+                    parameters,
+                    columns,
+                    ..
+                } = &*single.description;
+                let verdict = judge(client, &api.routes[index], parameters, columns).await;
                 assert!(verdict.unwrap().words().ends_with(words), "{words}");
                 let left = "select current_setting('plan_cache_mode'), count(*), now()::text
                               from pg_prepared_statements where name like 'pinion%'";

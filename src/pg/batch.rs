@@ -1,0 +1,433 @@
+//! Requests of one route, gathered and sent as one statement.
+//!
+//! While a batch of a route is on its way, the route's next requests gather; when it has come back
+//! they go as the next one. So a request that comes alone goes at once and alone, and a busy core
+//! pays for a message, a round trip and an executor's start once for many requests.
+//!
+//! A batch is sent by a task that is woken by the first request that joins. Tasks run in the order in
+//! which they were woken, and one pass wakes all connections that have input before any of them runs:
+//! so all requests of a pass are in the batch before it goes.
+//!
+//! A batch that fails says nothing of its requests, so each is then run by itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::Database;
+use super::batch_sizes::BatchSizes;
+use super::execute::Answered;
+use super::lane::{Lane, Permit};
+use super::message::{self, append_parameters};
+use super::rows::{Rows, Shape};
+use super::statements::{Description, Prepared, PreparedBatch};
+use super::wire::{Answer, End, Receiver};
+use crate::api::{Bound, Route};
+use crate::error::Failure;
+use crate::limits;
+
+/// Gathers the requests of one route on one core.
+pub(super) struct Batcher {
+    route: usize,
+    shape: Shape,
+    lane: Rc<Lane>,
+    keys_max: usize,
+    waiting: RefCell<Vec<Rc<Member>>>,
+    /// Senders that wait for a request.
+    idle: RefCell<Vec<Waker>>,
+    /// The sender that waits for a full batch.
+    idle_for_full: RefCell<Option<Waker>>,
+    sizes: BatchSizes,
+}
+
+/// A request in a batch.
+pub(super) struct Member {
+    pub(super) bound: Bound,
+    description: Rc<Description>,
+    since: Instant,
+    outcome: RefCell<Option<Outcome>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What became of a request in its batch.
+pub(super) enum Outcome {
+    Answered(Answered),
+    Failed(Failure),
+    /// It is to be run by itself: there was no company, or the batch failed.
+    Alone(Alone),
+}
+
+/// A request that is to be run by itself.
+#[derive(Default)]
+pub(super) struct Alone {
+    /// It was sent before, and its connection lost.
+    pub(super) lost: bool,
+    /// Kept until it is done, as it is in flight in place of a batch.
+    _turn: Option<Turn>,
+}
+
+/// Wakes the sender that waits for a lone request.
+struct Turn(Rc<Answer>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.end(End::Complete);
+    }
+}
+
+impl Batcher {
+    pub(super) fn new(index: usize, route: &Route, lane: Rc<Lane>) -> Rc<Batcher> {
+        let keys_max = route.batch.keys_max;
+        Rc::new(Batcher {
+            route: index,
+            shape: Shape::of(route),
+            lane,
+            keys_max,
+            waiting: RefCell::default(),
+            idle: RefCell::default(),
+            idle_for_full: RefCell::default(),
+            sizes: BatchSizes::new(keys_max),
+        })
+    }
+
+    /// Lets a request join the next batch, and waits for what becomes of it.
+    pub(super) async fn join(
+        &self,
+        bound: Bound,
+        description: Rc<Description>,
+        now: Instant,
+    ) -> (Rc<Member>, Outcome) {
+        let member = Rc::new(Member {
+            bound,
+            description,
+            since: now,
+            outcome: RefCell::default(),
+            waker: RefCell::default(),
+        });
+        let waiting = self.waiting.borrow().len();
+        if waiting >= self.keys_max + self.lane.queue_max {
+            return (member, Outcome::Failed(Failure::Busy));
+        }
+        self.waiting.borrow_mut().push(member.clone());
+        let sender = match waiting {
+            0 => self.idle.borrow_mut().pop(),
+            _ if waiting + 1 == self.keys_max => self.idle_for_full.take(),
+            _ => None,
+        };
+        if let Some(sender) = sender {
+            sender.wake();
+        }
+        let outcome = poll_fn(|context| member.poll(context)).await;
+        (member, outcome)
+    }
+
+    /// Refuses those that have waited for too long.
+    fn refuse_late(&self, mut members: Vec<Rc<Member>>, now: Instant) -> Vec<Rc<Member>> {
+        members.retain(|member| {
+            let waited = now.saturating_duration_since(member.since);
+            let late = waited > self.lane.acquire_timeout;
+            if late {
+                member.finish(Outcome::Failed(Failure::AcquireTimeout));
+            }
+            !late
+        });
+        members
+    }
+
+    /// How many requests its batches had.
+    pub(super) fn sizes(&self) -> &BatchSizes {
+        &self.sizes
+    }
+
+    /// Takes the requests of the next batch; with `full`, only when there are as many as it can hold.
+    fn poll_gather(&self, context: &mut Context<'_>, full: bool) -> Poll<Vec<Rc<Member>>> {
+        let mut waiting = self.waiting.borrow_mut();
+        if full && waiting.len() < self.keys_max {
+            self.idle_for_full.replace(Some(context.waker().clone()));
+            return Poll::Pending;
+        }
+        if waiting.is_empty() {
+            self.idle.borrow_mut().push(context.waker().clone());
+            return Poll::Pending;
+        }
+        let mut bytes = 0;
+        let fit = waiting.iter().take(self.keys_max).take_while(|member| {
+            bytes += member.bound.bytes.len();
+            bytes <= limits::BATCH_BYTES_MAX
+        });
+        let count = fit.count().max(1);
+        let members: Vec<Rc<Member>> = waiting.drain(..count).collect();
+        self.sizes.record(count);
+        Poll::Ready(members)
+    }
+}
+
+impl Member {
+    fn finish(&self, outcome: Outcome) {
+        self.outcome.replace(Some(outcome));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Outcome> {
+        if let Some(outcome) = self.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        self.waker.replace(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Has the request run by itself, and waits for it as for a batch.
+    async fn run_alone(&self) {
+        let ended = Rc::<Answer>::default();
+        let turn = Turn(ended.clone());
+        self.finish(Outcome::Alone(Alone {
+            lost: false,
+            _turn: Some(turn),
+        }));
+        ended.wait().await;
+    }
+}
+
+impl Outcome {
+    fn alone() -> Outcome {
+        Outcome::Alone(Alone::default())
+    }
+}
+
+/// Sends a route's batches, one after the other. There are as many senders as batches may be in
+/// flight, and one for full batches, which gain nothing from waiting.
+pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: bool) {
+    loop {
+        let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
+        let permit = batcher.lane.acquire().await;
+        let now = database.ring.now();
+        match permit {
+            Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
+            Ok(permit) => {
+                let members = batcher.refuse_late(members, now);
+                match &members[..] {
+                    [] => {}
+                    [member] => {
+                        drop(permit);
+                        member.run_alone().await;
+                    }
+                    _ => database.send_batch(&batcher, &permit, members).await,
+                }
+            }
+        }
+    }
+}
+
+impl Database {
+    async fn send_batch(
+        self: &Rc<Self>,
+        batcher: &Batcher,
+        permit: &Permit,
+        members: Vec<Rc<Member>>,
+    ) {
+        let link = &permit.link;
+        let (Some(session), Some(prepared)) = (link.session(), link.statement(batcher.route))
+        else {
+            return finish_all(members, Outcome::alone);
+        };
+        let Some(flight) = Flight::new(&prepared, batcher.shape, members) else {
+            return;
+        };
+        let parameters = |out: &mut Vec<u8>| flight.append_parameters(out);
+        if !session
+            .wire
+            .send(flight.bind_head(), parameters, flight.clone())
+        {
+            flight.end(End::Lost("the connection was closed".into()));
+        }
+        match flight.answer.wait().await {
+            End::Lost(reason) => link.lose(&session, &reason),
+            End::Refused(_, refusal) if refusal.is_stale() => {
+                // Its requests find out by themselves how that went.
+                let _ = self
+                    .prepare_again(permit, batcher.route, Some(&prepared))
+                    .await;
+            }
+            End::Refused(..) | End::Complete => {}
+        }
+    }
+}
+
+fn finish_all(members: Vec<Rc<Member>>, outcome: impl Fn() -> Outcome) {
+    for member in members {
+        member.finish(outcome());
+    }
+}
+
+/// A batch on its way.
+struct Flight {
+    /// Held so that its statements are not closed while they run.
+    prepared: Rc<Prepared>,
+    shape: Shape,
+    /// None where there is one key alone: the route's own statement serves it.
+    keyed: Option<Rc<PreparedBatch>>,
+    groups: RefCell<Vec<Group>>,
+    /// Bytes of all rows.
+    bytes: Cell<usize>,
+    answer: Answer,
+}
+
+/// The requests of one key, which is fetched once.
+struct Group {
+    first: Rc<Member>,
+    /// Mostly none.
+    others: Vec<Rc<Member>>,
+    rows: Rows,
+}
+
+impl Group {
+    fn finish(self, outcome: impl Fn() -> Outcome) {
+        finish_all(self.others, &outcome);
+        self.first.finish(outcome());
+    }
+}
+
+impl Flight {
+    /// The batch of those members that the statement suits; the others go alone.
+    fn new(prepared: &Rc<Prepared>, shape: Shape, members: Vec<Rc<Member>>) -> Option<Rc<Flight>> {
+        let now = &prepared.description;
+        let suits = |member: &Rc<Member>| {
+            Rc::ptr_eq(&member.description, now) || member.description.binds_like(now)
+        };
+        let (members, others): (Vec<_>, Vec<_>) = members.into_iter().partition(suits);
+        finish_all(others, Outcome::alone);
+        let groups = group(&members, prepared);
+        let keyed = match (groups.len(), &prepared.keyed) {
+            (0, _) => return None,
+            (1, _) => None,
+            (_, Some(keyed)) => Some(keyed.clone()),
+            (_, None) => {
+                groups
+                    .into_iter()
+                    .for_each(|group| group.finish(Outcome::alone));
+                return None;
+            }
+        };
+        Some(Rc::new(Flight {
+            prepared: prepared.clone(),
+            shape,
+            keyed,
+            groups: RefCell::new(groups),
+            bytes: Cell::new(0),
+            answer: Answer::default(),
+        }))
+    }
+
+    fn bind_head(&self) -> &[u8] {
+        match &self.keyed {
+            Some(keyed) => &keyed.bind_head,
+            None => &self.prepared.bind_head,
+        }
+    }
+
+    fn append_parameters(&self, out: &mut Vec<u8>) {
+        let groups = self.groups.borrow();
+        let keys: Vec<&Bound> = groups.iter().map(|group| &group.first.bound).collect();
+        match &self.keyed {
+            Some(keyed) => {
+                let appended = keyed.batch.append_parameters(&keys, out);
+                appended.expect("BATCH_BYTES_MAX is far below what an array can hold");
+            }
+            None => keys.iter().for_each(|key| append_parameters(key, out)),
+        }
+    }
+
+    /// Gives every request its answer.
+    fn answer_all(&self) {
+        for mut group in self.groups.take() {
+            // Alone it gets the same fault again, with what belongs to it.
+            if group.rows.fault.is_some() {
+                group.finish(Outcome::alone);
+                continue;
+            }
+            group.rows.close(self.shape, &self.prepared);
+            let Rows { count, body, .. } = group.rows;
+            let answered = |body| Outcome::Answered(Answered { rows: count, body });
+            finish_all(group.others, || answered(body.clone()));
+            group.first.finish(answered(body));
+        }
+    }
+
+    fn finish_all(&self, outcome: impl Fn() -> Outcome) {
+        for group in self.groups.take() {
+            group.finish(&outcome);
+        }
+    }
+}
+
+impl Receiver for Flight {
+    fn row(&self, body: &[u8]) {
+        let mut groups = self.groups.borrow_mut();
+        let index = match &self.keyed {
+            Some(_) => message::last_int8(body).and_then(|ord| usize::try_from(ord - 1).ok()),
+            None => Some(0),
+        };
+        let Some(group) = index.and_then(|index| groups.get_mut(index)) else {
+            // A row that belongs to nobody: trust none.
+            groups
+                .iter_mut()
+                .for_each(|group| group.rows.take_too_long());
+            return;
+        };
+        let before = group.rows.body.len();
+        let columns = &self.prepared.description.plan.columns;
+        group.rows.take(self.shape, columns, message::columns(body));
+        let bytes = self.bytes.get() + group.rows.body.len() - before;
+        self.bytes.set(bytes);
+        if bytes > limits::RESPONSE_BYTES_MAX {
+            group.rows.take_too_long();
+        }
+    }
+
+    fn row_too_long(&self) {
+        for group in self.groups.borrow_mut().iter_mut() {
+            group.rows.take_too_long();
+        }
+    }
+
+    fn end(&self, end: End) {
+        match &end {
+            End::Complete => self.answer_all(),
+            // Its requests have had their time.
+            End::Refused(_, refusal) if refusal.state == "57014" => {
+                self.finish_all(|| Outcome::Failed(refusal.failure()));
+            }
+            End::Refused(..) => self.finish_all(Outcome::alone),
+            End::Lost(_) => self.finish_all(|| {
+                Outcome::Alone(Alone {
+                    lost: true,
+                    _turn: None,
+                })
+            }),
+        }
+        self.answer.end(end);
+    }
+}
+
+/// The members by their keys, in the order of each key's first.
+fn group(members: &[Rc<Member>], prepared: &Prepared) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::with_capacity(members.len());
+    let mut known: HashMap<&Bound, usize> = HashMap::with_capacity(members.len());
+    for member in members {
+        let index = *known.entry(&member.bound).or_insert(groups.len());
+        match groups.get_mut(index) {
+            Some(group) => group.others.push(member.clone()),
+            None => groups.push(Group {
+                first: member.clone(),
+                others: Vec::new(),
+                rows: Rows::with_room(prepared),
+            }),
+        }
+    }
+    groups
+}
