@@ -217,7 +217,7 @@ fn tell_verdict(route: &Route, judgement: &Judgement) {
     });
 }
 
-pub(super) fn columns(statement: &Statement) -> Vec<(String, Type)> {
+pub fn columns(statement: &Statement) -> Vec<(String, Type)> {
     let columns = statement.columns().iter();
     columns
         .map(|column| (column.name().to_owned(), column.type_().clone()))
