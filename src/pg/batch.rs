@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use super::Database;
 use super::batch_sizes::BatchSizes;
@@ -47,7 +46,6 @@ pub(super) struct Batcher {
 pub(super) struct Member {
     pub(super) bound: Bound,
     description: Rc<Description>,
-    since: Instant,
     outcome: RefCell<Option<Outcome>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -98,12 +96,10 @@ impl Batcher {
         &self,
         bound: Bound,
         description: Rc<Description>,
-        now: Instant,
     ) -> (Rc<Member>, Outcome) {
         let member = Rc::new(Member {
             bound,
             description,
-            since: now,
             outcome: RefCell::default(),
             waker: RefCell::default(),
         });
@@ -122,19 +118,6 @@ impl Batcher {
         }
         let outcome = poll_fn(|context| member.poll(context)).await;
         (member, outcome)
-    }
-
-    /// Refuses those that have waited for too long.
-    fn refuse_late(&self, mut members: Vec<Rc<Member>>, now: Instant) -> Vec<Rc<Member>> {
-        members.retain(|member| {
-            let waited = now.saturating_duration_since(member.since);
-            let late = waited > self.lane.acquire_timeout;
-            if late {
-                member.finish(Outcome::Failed(Failure::AcquireTimeout));
-            }
-            !late
-        });
-        members
     }
 
     /// How many requests its batches had.
@@ -204,21 +187,13 @@ impl Outcome {
 pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: bool) {
     loop {
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
-        let permit = batcher.lane.acquire().await;
-        let now = database.ring.now();
-        match permit {
+        if let [member] = &members[..] {
+            member.run_alone().await;
+            continue;
+        }
+        match batcher.lane.acquire().await {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
-            Ok(permit) => {
-                let members = batcher.refuse_late(members, now);
-                match &members[..] {
-                    [] => {}
-                    [member] => {
-                        drop(permit);
-                        member.run_alone().await;
-                    }
-                    _ => database.send_batch(&batcher, &permit, members).await,
-                }
-            }
+            Ok(permit) => database.send_batch(&batcher, &permit, members).await,
         }
     }
 }

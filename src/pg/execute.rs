@@ -100,9 +100,7 @@ impl Database {
             return self.execute_alone(request, Retries::default()).await;
         }
         let batcher = &self.routes[route].batcher;
-        let (member, outcome) = batcher
-            .join(bound, description.clone(), self.ring.now())
-            .await;
+        let (member, outcome) = batcher.join(bound, description.clone()).await;
         match outcome {
             Outcome::Answered(answered) => Ok(answered),
             Outcome::Failed(failure) => Err(failure),

@@ -184,13 +184,19 @@ pub(super) async fn prepare_batch(
     };
     match client.prepare(&batch.text).await {
         Err(error) => refused(error)?,
-        Ok(statement) => {
+        // Where the table has changed in between, the two differ: the next preparation makes them one.
+        Ok(statement)
+            if batch
+                .check(statement.params(), &self::columns(&statement))
+                .is_ok() =>
+        {
             prepared.keyed = Some(Rc::new(PreparedBatch {
                 bind_head: message::bind_head(&name_of(&statement), statement.params().len()),
                 _statement: statement,
                 batch,
             }));
         }
+        Ok(_) => {}
     }
     Ok(prepared)
 }
@@ -217,6 +223,7 @@ fn tell_verdict(route: &Route, judgement: &Judgement) {
     });
 }
 
+/// The columns that a statement returns.
 pub fn columns(statement: &Statement) -> Vec<(String, Type)> {
     let columns = statement.columns().iter();
     columns

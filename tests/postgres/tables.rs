@@ -194,41 +194,53 @@ fn a_locked_table_keeps_no_connection_from_the_other_routes() {
 #[test]
 fn a_change_is_prepared_once_on_each_connection_and_nothing_is_left_on_the_server() {
     let postgres = shared();
-    postgres.sql("create table busy (id int primary key); insert into busy values (1)");
-    let routes = read_route("busy", "select * from busy where id = :id")
-        + &read_route(
-            "statements",
-            "select count(*)::int4 as n, max(substr(name, 2)::int4) as last \
-             from pg_prepared_statements where statement like 'select * from busy%'",
-        );
-    let server = Server::start(&routes, &postgres.url(), &["--connections-per-core", "1"]).ready();
-    // How many the server holds, and the number in the name of the last: the driver counts all that
-    // it ever prepares.
-    let on_the_server = || {
-        let answer = server.get("/statements").json();
-        let number = |name: &str| answer[0][name].as_i64().expect("a number");
-        (number("n"), number("last"))
-    };
-    // The other route's statement was prepared at the start, after this one.
-    let (count, mut last) = on_the_server();
-    last += 1;
-    assert_eq!(count, 1);
-    for round in 0..5 {
-        postgres.sql(&format!("alter table busy add column c{round} int"));
-        let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
-        let text: String = (0..8).map(|_| get("/busy/1")).collect();
-        for client in &mut clients {
-            client.send(&text);
-        }
-        for client in &mut clients {
-            for _ in 0..8 {
-                let response = client.response();
-                assert_eq!(response.status, 200, "{}", response.text());
-                let row = response.json();
-                assert_eq!(row.as_object().map(|row| row.len()), Some(round + 2));
+    // A batched route has a statement for one key and one for several; each is prepared once more
+    // to be judged.
+    for (batch, held, prepared) in [("batch = false", 1, 1), ("batch = true", 2, 3)] {
+        let schema = "drop table if exists busy; create table busy (id int primary key);
+                      insert into busy values (1)";
+        postgres.sql(schema);
+        let routes = read_route("busy", "select * from busy where id = :id")
+            + batch
+            + &read_route(
+                "statements",
+                "select count(*)::int4 as n, max(substr(name, 2)::int4) as last \
+                 from pg_prepared_statements where statement like '%select * from busy%'",
+            )
+            + "batch = false\n";
+        let flags = ["--connections-per-core", "1"];
+        let server = Server::start(&routes, &postgres.url(), &flags).ready();
+        // How many the server holds, and the number in the name of the last: the driver counts all
+        // that it ever prepares.
+        let on_the_server = || {
+            let answer = server.get("/statements").json();
+            let number = |name: &str| answer[0][name].as_i64().expect("a number");
+            (number("n"), number("last"))
+        };
+        // The other route's own statement, which has these words in it, is the last of the first.
+        let (count, mut last) = on_the_server();
+        assert_eq!(count, held + 1, "{batch}");
+        for round in 0..5 {
+            postgres.sql(&format!("alter table busy add column c{round} int"));
+            let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
+            let text: String = (0..8).map(|_| get("/busy/1")).collect();
+            for client in &mut clients {
+                client.send(&text);
             }
+            for client in &mut clients {
+                for _ in 0..8 {
+                    let response = client.response();
+                    assert_eq!(response.status, 200, "{}", response.text());
+                    let row = response.json();
+                    assert_eq!(row.as_object().map(|row| row.len()), Some(round + 2));
+                }
+            }
+            last = match round {
+                // The numbers of the start are spread over two routes.
+                0 if held == 2 => on_the_server().1,
+                _ => last + prepared,
+            };
+            assert_eq!(on_the_server(), (held + 1, last), "{batch}");
         }
-        last += 1;
-        assert_eq!(on_the_server(), (1, last));
     }
 }
