@@ -94,6 +94,13 @@ pub const CONNECTIONS_PER_CORE: usize = 4;
 /// queue, where they can still be refused; what is sent can't be.
 pub const PIPELINE_DEPTH_MAX: u32 = 64;
 
+/// Statements in flight on a connection past which the next goes to another one.
+pub const COMPANY_MAX: u32 = 32;
+
+/// How long ago a connection that has statements in flight may have answered the last one for the
+/// next to follow: a statement that takes longer is to hold up no others. Some twenty look-ups.
+pub const SWIFT_MAX: Duration = Duration::from_micros(500);
+
 /// Requests that may wait for a place on a lane's connections, per core, unless the routes file
 /// says otherwise (`queue`); past it 503 at once.
 pub const LANE_QUEUE: usize = 1024;

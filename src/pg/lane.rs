@@ -94,8 +94,6 @@ pub struct Lane {
     depth: u32,
     pub(super) queue_max: usize,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
-    /// Where the search for the least busy link starts, so that equals take turns.
-    turn: Cell<usize>,
     /// Since when no link is up.
     down_since: Cell<Option<Instant>>,
     /// Why, in the words of the last failed attempt.
@@ -143,7 +141,6 @@ impl Lane {
             depth: group.depth,
             queue_max: group.queue,
             waiting: RefCell::default(),
-            turn: Cell::new(0),
             down_since: Cell::new(Some(ring.now())),
             down_reason: RefCell::new("not connected yet".to_owned()),
             told: RefCell::default(),
@@ -206,16 +203,18 @@ impl Lane {
         }
     }
 
-    /// The usable link with the fewest statements in flight, if it has room.
+    /// A usable link with room: the first that answers swiftly, so that few backends are at work, whose
+    /// caches stay warm and who are woken once for many statements; where none does, the one with
+    /// the fewest statements in flight.
     fn free_link(&self) -> Option<Rc<Link>> {
-        let count = self.links.len();
-        let start = self.turn.get();
-        self.turn.set((start + 1) % count);
-        (0..count)
-            .map(|step| &self.links[(start + step) % count])
-            .filter(|link| link.usable() && link.in_flight() < self.depth)
-            .min_by_key(|link| link.in_flight())
-            .cloned()
+        let now = self.ring.now();
+        let usable = || self.links.iter().filter(|link| link.usable());
+        let free = usable().find(|link| link.is_swift(now)).or_else(|| {
+            usable()
+                .filter(|link| link.in_flight() < self.depth)
+                .min_by_key(|link| link.in_flight())
+        });
+        free.filter(|link| link.in_flight() < self.depth).cloned()
     }
 
     /// Gives free places to those that wait, in order.

@@ -66,6 +66,13 @@ impl Link {
         self.in_flight.get()
     }
 
+    /// Whether few statements are in flight and the one in front is not a slow one.
+    pub(super) fn is_swift(&self, now: Instant) -> bool {
+        let in_flight = self.in_flight();
+        let silent = now.saturating_duration_since(self.heard.get());
+        in_flight == 0 || in_flight < limits::COMPANY_MAX && silent < limits::SWIFT_MAX
+    }
+
     pub(super) fn enter(&self, now: Instant) {
         if self.in_flight.get() == 0 {
             self.heard.set(now);
