@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::Database;
 use super::batch_sizes::BatchSizes;
@@ -46,6 +47,7 @@ pub(super) struct Batcher {
 pub(super) struct Member {
     pub(super) bound: Bound,
     description: Rc<Description>,
+    since: Instant,
     outcome: RefCell<Option<Outcome>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -96,28 +98,50 @@ impl Batcher {
         &self,
         bound: Bound,
         description: Rc<Description>,
+        now: Instant,
     ) -> (Rc<Member>, Outcome) {
         let member = Rc::new(Member {
             bound,
             description,
+            since: now,
             outcome: RefCell::default(),
             waker: RefCell::default(),
         });
-        let waiting = self.waiting.borrow().len();
-        if waiting >= self.keys_max + self.lane.queue_max {
+        if self.waiting.borrow().len() >= self.keys_max + self.lane.queue_max {
             return (member, Outcome::Failed(Failure::Busy));
         }
         self.waiting.borrow_mut().push(member.clone());
-        let sender = match waiting {
-            0 => self.idle.borrow_mut().pop(),
-            _ if waiting + 1 == self.keys_max => self.idle_for_full.take(),
-            _ => None,
-        };
-        if let Some(sender) = sender {
+        let waiting = self.waiting.borrow().len();
+        if waiting == 1 {
+            self.wake_idle();
+        }
+        if waiting >= self.keys_max
+            && let Some(sender) = self.idle_for_full.take()
+        {
             sender.wake();
         }
         let outcome = poll_fn(|context| member.poll(context)).await;
         (member, outcome)
+    }
+
+    fn wake_idle(&self) {
+        let sender = self.idle.borrow_mut().pop();
+        if let Some(sender) = sender {
+            sender.wake();
+        }
+    }
+
+    /// Refuses those that have waited for too long.
+    fn refuse_late(&self, mut members: Vec<Rc<Member>>, now: Instant) -> Vec<Rc<Member>> {
+        members.retain(|member| {
+            let waited = now.saturating_duration_since(member.since);
+            let late = waited > self.lane.acquire_timeout;
+            if late {
+                member.finish(Outcome::Failed(Failure::AcquireTimeout));
+            }
+            !late
+        });
+        members
     }
 
     /// How many requests its batches had.
@@ -144,6 +168,9 @@ impl Batcher {
         let count = fit.count().max(1);
         let members: Vec<Rc<Member>> = waiting.drain(..count).collect();
         self.sizes.record(count);
+        if !waiting.is_empty() {
+            self.wake_idle(); // what there was no room for need not wait if one more may go
+        }
         Poll::Ready(members)
     }
 }
@@ -187,13 +214,21 @@ impl Outcome {
 pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: bool) {
     loop {
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
-        if let [member] = &members[..] {
-            member.run_alone().await;
-            continue;
-        }
-        match batcher.lane.acquire().await {
+        let permit = batcher.lane.acquire().await;
+        let now = database.ring.now();
+        match permit {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
-            Ok(permit) => database.send_batch(&batcher, &permit, members).await,
+            Ok(permit) => {
+                let members = batcher.refuse_late(members, now);
+                match &members[..] {
+                    [] => {}
+                    [member] => {
+                        drop(permit);
+                        member.run_alone().await;
+                    }
+                    _ => database.send_batch(&batcher, &permit, members).await,
+                }
+            }
         }
     }
 }

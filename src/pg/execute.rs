@@ -100,7 +100,8 @@ impl Database {
             return self.execute_alone(request, Retries::default()).await;
         }
         let batcher = &self.routes[route].batcher;
-        let (member, outcome) = batcher.join(bound, description.clone()).await;
+        let now = self.ring.now();
+        let (member, outcome) = batcher.join(bound, description.clone(), now).await;
         match outcome {
             Outcome::Answered(answered) => Ok(answered),
             Outcome::Failed(failure) => Err(failure),

@@ -89,7 +89,7 @@ pub struct Lane {
     pub routes: Vec<usize>,
     /// Age at which a connection is replaced; zero for never.
     pub recycle: Duration,
-    acquire_timeout: Duration,
+    pub(super) acquire_timeout: Duration,
     links: Vec<Rc<Link>>,
     depth: u32,
     pub(super) queue_max: usize,

@@ -52,6 +52,31 @@ fn full_batches_do_not_wait_and_no_more_are_in_flight_than_declared() {
 }
 
 #[test]
+fn what_one_batch_has_no_room_for_goes_with_the_next_that_may_be_in_flight() {
+    let settings = "batch = { max = 3, in_flight = 3 }";
+    let mut gated = Gated::start("spare", 3, "", settings, PATIENT);
+    // All of them arrive in one pass: the first two batches take three each.
+    let asked = gated.ask(&[1, 2, 3, 4, 5, 6, 7]);
+    gated.wait_for(3);
+    gated.open();
+    asked.all_are(200);
+    let (count, requests, largest) = batches(&mut gated.server, "spare");
+    assert_eq!((count, requests, largest), (3, 7, 3));
+}
+
+#[test]
+fn batches_of_one_request_are_full_at_once() {
+    let mut gated = Gated::start("single", 4, "", "batch = { max = 1 }", PATIENT);
+    let first = gated.ask(&[1]);
+    gated.wait_for(1);
+    let second = gated.ask(&[2]);
+    gated.wait_for(2);
+    gated.open();
+    first.all_are(200);
+    second.all_are(200);
+}
+
+#[test]
 fn equal_keys_are_fetched_once() {
     let mut gated = Gated::start("equal", 5, "", "batch = true", PATIENT);
     let first = gated.ask(&[1]);
