@@ -131,9 +131,10 @@ impl Batcher {
         }
     }
 
-    /// Refuses those that have waited for too long.
-    fn refuse_late(&self, mut members: Vec<Rc<Member>>, now: Instant) -> Vec<Rc<Member>> {
-        members.retain(|member| {
+    /// Refuses those that have waited for too long behind the batches in flight.
+    pub(super) fn refuse_late(&self, now: Instant) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.retain(|member| {
             let waited = now.saturating_duration_since(member.since);
             let late = waited > self.lane.acquire_timeout;
             if late {
@@ -141,7 +142,6 @@ impl Batcher {
             }
             !late
         });
-        members
     }
 
     /// How many requests its batches had.
@@ -214,21 +214,15 @@ impl Outcome {
 pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: bool) {
     loop {
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
-        let permit = batcher.lane.acquire().await;
-        let now = database.ring.now();
-        match permit {
+        match batcher.lane.acquire().await {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
-            Ok(permit) => {
-                let members = batcher.refuse_late(members, now);
-                match &members[..] {
-                    [] => {}
-                    [member] => {
-                        drop(permit);
-                        member.run_alone().await;
-                    }
-                    _ => database.send_batch(&batcher, &permit, members).await,
+            Ok(permit) => match &members[..] {
+                [member] => {
+                    drop(permit);
+                    member.run_alone().await;
                 }
-            }
+                _ => database.send_batch(&batcher, &permit, members).await,
+            },
         }
     }
 }

@@ -15,7 +15,6 @@ use super::lane::Lane;
 use super::mend::Preparation;
 use super::statements::{self, Prepared};
 use crate::limits;
-use crate::ring::Ring;
 
 /// How often the silence of connections is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -336,15 +335,22 @@ where
 }
 
 /// Ends connections that have statements in flight and have been silent for far longer than a
-/// statement may run: the server is frozen or the network is cut.
-pub(super) async fn watch(ring: Rc<Ring>, lane: Rc<Lane>) {
+/// statement may run: the server is frozen or the network is cut. Refuses requests that have waited for
+/// too long behind them.
+pub(super) async fn watch(database: Rc<Database>, lane: Rc<Lane>) {
+    let ring = &database.ring;
     loop {
         let before = ring.now();
         ring.sleep(WATCH_INTERVAL).await;
         lane.refuse_waiting();
         // A core that stood still has not heard what has arrived meanwhile: it will by the next look.
-        let stood_still = ring.now() - before > 4 * WATCH_INTERVAL;
-        if lane.statement_timeout.is_zero() || stood_still {
+        if ring.now() - before > 4 * WATCH_INTERVAL {
+            continue;
+        }
+        for &route in &lane.routes {
+            database.routes[route].batcher.refuse_late(ring.now());
+        }
+        if lane.statement_timeout.is_zero() {
             continue;
         }
         let patience = lane.statement_timeout + limits::SILENCE_GRACE;

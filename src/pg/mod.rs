@@ -101,7 +101,7 @@ impl Database {
             for link in lane.links() {
                 ring.spawn(link::keep(database.clone(), lane.clone(), link.clone()));
             }
-            ring.spawn(link::watch(ring.clone(), lane.clone()));
+            ring.spawn(link::watch(database.clone(), lane.clone()));
             ring.spawn(mend::keep_prepared(database.clone(), lane.clone()));
         }
         for (index, route) in database.routes.iter().enumerate() {

@@ -1,6 +1,9 @@
 //! Batches that fail, take too long, or find no room.
 
+use std::time::Duration;
+
 use crate::gated::{Gated, batches};
+use crate::support::Signal;
 
 #[test]
 fn a_batch_past_its_time_is_told_so_and_the_next_one_is_fine() {
@@ -42,4 +45,38 @@ fn what_finds_no_room_to_wait_is_refused_at_once() {
         asked.all_are(200);
     }
     gated.is_well();
+}
+
+#[test]
+fn what_waits_for_too_long_is_refused_while_the_batch_before_it_is_in_flight() {
+    let flags = ["--statement-timeout", "20s", "--acquire-timeout", "300ms"];
+    let mut gated = Gated::start("slow", 23, "", "batch = true", &flags);
+    let first = gated.ask(&[1]);
+    gated.wait_for(1);
+    let refused = gated.ask(&[2, 3]).all_are(503);
+    assert!(refused[0].text().contains("became free in time"));
+    assert_eq!(refused[0].field("retry-after"), Some("1"));
+    assert_eq!(gated.at_the_gate().len(), 1, "the first is still in flight");
+    // What comes after them waits for its own time.
+    let last = gated.ask(&[4]);
+    std::thread::sleep(Duration::from_millis(50));
+    gated.open();
+    first.all_are(200);
+    last.all_are(200);
+}
+
+#[test]
+fn a_server_that_was_suspended_refuses_nothing_that_waited() {
+    let flags = ["--statement-timeout", "20s", "--acquire-timeout", "300ms"];
+    let mut gated = Gated::start("suspended", 24, "", "batch = true", &flags);
+    let first = gated.ask(&[1]);
+    gated.wait_for(1);
+    let others = gated.ask(&[2, 3]);
+    gated.settle();
+    gated.server.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_millis(1500));
+    gated.open();
+    gated.server.signal(Signal::CONT);
+    first.all_are(200);
+    others.all_are(200);
 }
