@@ -65,6 +65,8 @@ pub(super) enum Outcome {
 pub(super) struct Alone {
     /// It was sent before, and its connection lost.
     pub(super) lost: bool,
+    /// The place that its sender has waited for.
+    pub(super) permit: Option<Permit>,
     /// Kept until it is done, as it is in flight in place of a batch.
     _turn: Option<Turn>,
 }
@@ -192,13 +194,15 @@ impl Member {
     }
 
     /// Has the request run by itself, and waits for it as for a batch.
-    async fn run_alone(&self) {
+    async fn run_alone(self: Rc<Self>, permit: Permit) {
         let ended = Rc::<Answer>::default();
         let turn = Turn(ended.clone());
         self.finish(Outcome::Alone(Alone {
             lost: false,
+            permit: Some(permit),
             _turn: Some(turn),
         }));
+        drop(self); // and with it the turn, if nobody waits for this request any more
         ended.wait().await;
     }
 }
@@ -216,12 +220,9 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
         match batcher.lane.acquire().await {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
-            Ok(permit) => match &members[..] {
-                [member] => {
-                    drop(permit);
-                    member.run_alone().await;
-                }
-                _ => database.send_batch(&batcher, &permit, members).await,
+            Ok(permit) => match <[Rc<Member>; 1]>::try_from(members) {
+                Ok([member]) => member.run_alone(permit).await,
+                Err(members) => database.send_batch(&batcher, &permit, members).await,
             },
         }
     }
@@ -410,7 +411,7 @@ impl Receiver for Flight {
             End::Lost(_) => self.finish_all(|| {
                 Outcome::Alone(Alone {
                     lost: true,
-                    _turn: None,
+                    ..Alone::default()
                 })
             }),
         }
@@ -435,3 +436,6 @@ fn group(members: &[Rc<Member>], prepared: &Prepared) -> Vec<Group> {
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

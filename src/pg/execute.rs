@@ -97,7 +97,7 @@ impl Database {
                 bound: &bound,
                 running,
             };
-            return self.execute_alone(request, Retries::default()).await;
+            return self.execute_alone(request, Retries::default(), None).await;
         }
         let batcher = &self.routes[route].batcher;
         let now = self.ring.now();
@@ -105,7 +105,7 @@ impl Database {
         match outcome {
             Outcome::Answered(answered) => Ok(answered),
             Outcome::Failed(failure) => Err(failure),
-            Outcome::Alone(alone) => {
+            Outcome::Alone(mut alone) => {
                 let request = Request {
                     route,
                     description: &description,
@@ -116,7 +116,8 @@ impl Database {
                     lost: alone.lost,
                     ..Retries::default()
                 };
-                self.execute_alone(request, retries).await
+                let permit = alone.permit.take();
+                self.execute_alone(request, retries, permit).await
             }
         }
     }
@@ -125,9 +126,9 @@ impl Database {
         self: &Rc<Self>,
         request: Request<'_>,
         mut retries: Retries,
+        mut held: Option<Permit>,
     ) -> Result<Answered, Failure> {
         let Request { route, running, .. } = request;
-        let mut held = None;
         loop {
             let permit = match held.take() {
                 Some(permit) => permit,
