@@ -65,6 +65,8 @@ enum Attempt {
 /// What a request has been through.
 #[derive(Default)]
 struct Retries {
+    /// It has had a place before, or was in a batch that had one.
+    let_in: bool,
     lost: bool,
     stale: bool,
     unsent: u32,
@@ -113,6 +115,7 @@ impl Database {
                     running,
                 };
                 let retries = Retries {
+                    let_in: true,
                     lost: alone.lost,
                     ..Retries::default()
                 };
@@ -129,11 +132,14 @@ impl Database {
         mut held: Option<Permit>,
     ) -> Result<Answered, Failure> {
         let Request { route, running, .. } = request;
+        let lane = &self.lanes[self.routes[route].lane];
         loop {
             let permit = match held.take() {
                 Some(permit) => permit,
-                None => self.lanes[self.routes[route].lane].acquire().await?,
+                None if retries.let_in => lane.acquire_again().await?,
+                None => lane.acquire().await?,
             };
+            retries.let_in = true;
             if let Some(running) = running {
                 if running.abandoned.get() {
                     return Err(cancelled());

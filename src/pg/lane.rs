@@ -165,6 +165,15 @@ impl Lane {
 
     /// A place on the least busy connection: at once, or after a bounded wait in a bounded queue.
     pub async fn acquire(self: &Rc<Self>) -> Result<Permit, Failure> {
+        self.acquire_with(self.queue_max).await
+    }
+
+    /// The same for a request that was let in before: the bound of the queue is for new ones.
+    pub(super) async fn acquire_again(self: &Rc<Self>) -> Result<Permit, Failure> {
+        self.acquire_with(usize::MAX).await
+    }
+
+    async fn acquire_with(self: &Rc<Self>, queue_max: usize) -> Result<Permit, Failure> {
         if self.waiting.borrow().is_empty()
             && let Some(link) = self.free_link()
         {
@@ -174,7 +183,7 @@ impl Lane {
         if down_for.is_some_and(|time| time >= limits::DOWN_PATIENCE) {
             return Err(Failure::Unavailable);
         }
-        if self.waiting.borrow().len() >= self.queue_max {
+        if self.waiting.borrow().len() >= queue_max {
             return Err(Failure::Busy);
         }
         self.wait().await

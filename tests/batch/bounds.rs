@@ -80,3 +80,26 @@ fn a_server_that_was_suspended_refuses_nothing_that_waited() {
     first.all_are(200);
     others.all_are(200);
 }
+
+#[test]
+fn a_bad_key_fails_alone_however_little_room_its_lane_has() {
+    let lanes = "[lane.short]\nqueue = 1\n";
+    let settings = "lane = \"short\"\nbatch = true";
+    let flags = ["--statement-timeout", "20s", "--acquire-timeout", "20s"];
+    let mut gated = Gated::start("bad", 25, lanes, settings, &flags);
+    let first = gated.ask(&[1]);
+    gated.wait_for(1);
+    // More than the connection has places: when their batch fails they wait again, each by itself.
+    let ids = |client: u64| (1..31).map(|id| 100 * client + id).collect::<Vec<_>>();
+    let good: Vec<_> = (0..4).map(|client| gated.ask(&ids(client))).collect();
+    let bad = gated.ask(&[666]);
+    gated.settle();
+    gated.open();
+    first.all_are(200);
+    let refused = bad.all_are(400);
+    assert!(refused[0].text().contains("bad luck"));
+    for asked in good {
+        asked.all_are(200);
+    }
+    assert_eq!(batches(&mut gated.server, "bad"), (2, 122, 121));
+}

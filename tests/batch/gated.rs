@@ -19,6 +19,9 @@ end $$;
 create function counted(id int8, sequence text) returns int8 language plpgsql stable as $$
 begin
   perform nextval(sequence);
+  if id = 666 then
+    raise exception 'bad luck';
+  end if;
   return id;
 end $$;
 create table things (id int8 primary key, name text not null);
