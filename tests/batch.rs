@@ -5,6 +5,8 @@
 mod bounds;
 #[path = "batch/cases.rs"]
 mod cases;
+#[path = "batch/changes.rs"]
+mod changes;
 #[path = "batch/eligible.rs"]
 mod eligible;
 #[allow(dead_code)] // its own tests use the rest
