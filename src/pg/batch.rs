@@ -374,7 +374,9 @@ impl Receiver for Flight {
     fn row(&self, body: &[u8]) {
         let mut groups = self.groups.borrow_mut();
         let index = match &self.keyed {
-            Some(_) => message::last_int8(body).and_then(|ord| usize::try_from(ord - 1).ok()),
+            Some(_) => {
+                message::last_int8(body).and_then(|ord| usize::try_from(ord).ok()?.checked_sub(1))
+            }
             None => Some(0),
         };
         let Some(group) = index.and_then(|index| groups.get_mut(index)) else {
@@ -384,14 +386,15 @@ impl Receiver for Flight {
                 .for_each(|group| group.rows.take_too_long());
             return;
         };
+        if self.bytes.get() > limits::RESPONSE_BYTES_MAX {
+            group.rows.take_too_long();
+            return;
+        }
         let before = group.rows.body.len();
         let columns = &self.prepared.description.plan.columns;
         group.rows.take(self.shape, columns, message::columns(body));
-        let bytes = self.bytes.get() + group.rows.body.len() - before;
-        self.bytes.set(bytes);
-        if bytes > limits::RESPONSE_BYTES_MAX {
-            group.rows.take_too_long();
-        }
+        let taken = group.rows.body.len() - before;
+        self.bytes.set(self.bytes.get() + taken);
     }
 
     fn row_too_long(&self) {

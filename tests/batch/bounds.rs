@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::fixture::get;
 use crate::gated::{Gated, batches};
-use crate::support::Signal;
+use crate::support::{Postgres, Server, Signal};
 
 #[test]
 fn a_batch_past_its_time_is_told_so_and_the_next_one_is_fine() {
@@ -102,4 +103,35 @@ fn a_bad_key_fails_alone_however_little_room_its_lane_has() {
         asked.all_are(200);
     }
     assert_eq!(batches(&mut gated.server, "bad"), (2, 122, 121));
+}
+
+#[test]
+fn answers_that_are_large_together_are_given_all_the_same() {
+    let postgres = Postgres::start("");
+    let routes = "[[route]]\nname = \"pad\"\nmethod = \"GET\"\npath = \"/pad/{size}\"\nresult = \"scalar\"\n\
+                  sql = \"select repeat('x', :size) as pad\"\nbatch = true\n";
+    let flags = [
+        "--statement-timeout",
+        "20s",
+        "--log",
+        "info,pinion::pg=debug",
+    ];
+    let mut server = Server::start(routes, &postgres.url(), &flags).ready();
+    let mut client = server.client();
+    // More than an answer may have: three together, and one alone.
+    let sizes = [25_000_000, 5, 25_000_001, 70_000_000, 25_000_002, 20_000];
+    let requests: String = sizes
+        .iter()
+        .map(|size| get(&format!("/pad/{size}")))
+        .collect();
+    client.send(requests);
+    for size in sizes {
+        let response = client.response();
+        let expected = if size == 70_000_000 { 500 } else { 200 };
+        assert_eq!(response.status, expected, "{size}");
+        if expected == 200 {
+            assert_eq!(response.body.len(), size + 2);
+        }
+    }
+    assert_eq!(batches(&mut server, "pad"), (1, 6, 6));
 }
