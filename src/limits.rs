@@ -94,12 +94,16 @@ pub const CONNECTIONS_PER_CORE: usize = 4;
 /// queue, where they can still be refused; what is sent can't be.
 pub const PIPELINE_DEPTH_MAX: u32 = 64;
 
-/// Statements in flight on a connection past which the next goes to another one.
+/// How long the statements of a route may take, in the mean of the last ones, for them to go out on a
+/// connection that others are in flight on while another one is idle: with 32 before it, 8 ms.
+pub const SWIFT_MAX: Duration = Duration::from_micros(250);
+
+/// Statements in flight on such a connection at the most; past it the next one goes to another.
 pub const COMPANY_MAX: u32 = 32;
 
-/// How long ago a connection that has statements in flight may have answered the last one for the
-/// next to follow: a statement that takes longer is to hold up no others. Some twenty look-ups.
-pub const SWIFT_MAX: Duration = Duration::from_micros(500);
+/// How long ago such a connection may have answered for the last time: one that a slow statement
+/// holds up gets no more.
+pub const COMPANY_SILENCE_MAX: Duration = Duration::from_micros(500);
 
 /// Requests that may wait for a place on a lane's connections, per core, unless the routes file
 /// says otherwise (`queue`); past it 503 at once.

@@ -132,9 +132,11 @@ impl Database {
         mut held: Option<Permit>,
     ) -> Result<Answered, Failure> {
         let Request { route, running, .. } = request;
-        let lane = &self.lanes[self.routes[route].lane];
+        let state = &self.routes[route];
+        let lane = &self.lanes[state.lane];
         loop {
-            let permit = match held.take() {
+            let company = || state.is_swift().then(|| lane.join_company()).flatten();
+            let permit = match held.take().or_else(company) {
                 Some(permit) => permit,
                 None if retries.let_in => lane.acquire_again().await?,
                 None => lane.acquire().await?,
@@ -263,10 +265,14 @@ impl Database {
         let single = Single::new(prepared.clone(), Shape::of(&self.api.routes[route]));
         let parameters = |out: &mut Vec<u8>| append_parameters(bound, out);
         let wire = &session.wire;
+        let sent = self.ring.now();
         if !wire.send(&prepared.bind_head, parameters, single.clone()) {
             return Err(Attempt::Unsent);
         }
-        match single.wait().await {
+        let answer = single.wait().await;
+        let taken = self.ring.now() - permit.link.begun(sent);
+        self.routes[route].note_time(taken);
+        match answer {
             (End::Complete, rows) => self.accept(route, prepared, rows),
             (End::Refused(stage, refusal), _) => {
                 Err(self.classify(route, prepared, stage, &refusal))
@@ -300,7 +306,7 @@ impl Database {
                 tracing::error!(
                     route = name,
                     rows = rows.count,
-                    max_rows,
+                    rows_max = max_rows,
                     "the result is larger than the route allows"
                 );
                 Err(Attempt::Failed(Failure::TooLarge))

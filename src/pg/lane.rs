@@ -212,18 +212,25 @@ impl Lane {
         }
     }
 
-    /// A usable link with room: the first that answers swiftly, so that few backends are at work, whose
-    /// caches stay warm and who are woken once for many statements; where none does, the one with
-    /// the fewest statements in flight.
-    fn free_link(&self) -> Option<Rc<Link>> {
+    /// A place for a statement that takes little time: on the first connection that answers swiftly, so
+    /// that few backends are at work, whose caches stay warm and who are woken once for many.
+    pub(super) fn join_company(self: &Rc<Self>) -> Option<Permit> {
+        if !self.waiting.borrow().is_empty() {
+            return None;
+        }
         let now = self.ring.now();
-        let usable = || self.links.iter().filter(|link| link.usable());
-        let free = usable().find(|link| link.is_swift(now)).or_else(|| {
-            usable()
-                .filter(|link| link.in_flight() < self.depth)
-                .min_by_key(|link| link.in_flight())
-        });
-        free.filter(|link| link.in_flight() < self.depth).cloned()
+        let mut usable = self.links.iter().filter(|link| link.usable());
+        let link = usable.find(|link| link.is_swift(now) && link.in_flight() < self.depth)?;
+        Some(self.permit(link.clone()))
+    }
+
+    /// The usable link with the fewest statements in flight, if it has room.
+    fn free_link(&self) -> Option<Rc<Link>> {
+        self.links
+            .iter()
+            .filter(|link| link.usable() && link.in_flight() < self.depth)
+            .min_by_key(|link| link.in_flight())
+            .cloned()
     }
 
     /// Gives free places to those that wait, in order.

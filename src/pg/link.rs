@@ -69,7 +69,12 @@ impl Link {
     pub(super) fn is_swift(&self, now: Instant) -> bool {
         let in_flight = self.in_flight();
         let silent = now.saturating_duration_since(self.heard.get());
-        in_flight == 0 || in_flight < limits::COMPANY_MAX && silent < limits::SWIFT_MAX
+        in_flight == 0 || in_flight < limits::COMPANY_MAX && silent < limits::COMPANY_SILENCE_MAX
+    }
+
+    /// When the statement that is answered now came to be the first in line, if it was sent at `sent`.
+    pub(super) fn begun(&self, sent: Instant) -> Instant {
+        self.heard.get().max(sent)
     }
 
     pub(super) fn enter(&self, now: Instant) {

@@ -22,12 +22,14 @@ pub mod statements;
 pub mod url;
 mod wire;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::{Api, BatchMode};
 use crate::config;
+use crate::limits;
 use crate::ring::Ring;
 
 use batch::Batcher;
@@ -51,7 +53,12 @@ struct Route {
     /// What the route's statement looked like when it was last prepared.
     known: RefCell<Known>,
     batcher: Rc<Batcher>,
+    /// How long one statement takes, in the mean of the last ones: each counts an eighth.
+    takes: Cell<Duration>,
 }
+
+/// What a statement is taken to take as long as nothing is known: not a little.
+const TAKES_AT_FIRST: Duration = Duration::from_millis(10);
 
 /// What is known of a route's statement.
 enum Known {
@@ -60,6 +67,16 @@ enum Known {
     Described(Rc<Description>),
     /// Postgres refused it, with these words.
     Fault(String),
+}
+
+impl Route {
+    fn is_swift(&self) -> bool {
+        self.takes.get() < limits::SWIFT_MAX
+    }
+
+    fn note_time(&self, taken: Duration) {
+        self.takes.set((self.takes.get() * 7 + taken) / 8);
+    }
 }
 
 impl Database {
@@ -87,6 +104,7 @@ impl Database {
                 lane,
                 known: RefCell::new(Known::Nothing),
                 batcher: Batcher::new(index, route, lanes[lane].clone()),
+                takes: Cell::new(TAKES_AT_FIRST),
             }
         });
         let routes = routes.collect();
