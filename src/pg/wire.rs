@@ -408,3 +408,6 @@ impl Answer {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;
