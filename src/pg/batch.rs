@@ -35,6 +35,10 @@ pub(super) struct Batcher {
     shape: Shape,
     lane: Rc<Lane>,
     keys_max: usize,
+    /// Requests in the next batch: fewer than `keys_max` where those took too long.
+    room: Cell<usize>,
+    /// Batches that had `room` requests and were in time, since it last changed.
+    filled: Cell<usize>,
     waiting: RefCell<Vec<Rc<Member>>>,
     /// Senders that wait for a request.
     idle: RefCell<Vec<Waker>>,
@@ -88,6 +92,8 @@ impl Batcher {
             shape: Shape::of(route),
             lane,
             keys_max,
+            room: Cell::new(keys_max),
+            filled: Cell::new(0),
             waiting: RefCell::default(),
             idle: RefCell::default(),
             idle_for_full: RefCell::default(),
@@ -117,10 +123,8 @@ impl Batcher {
         if waiting == 1 {
             self.wake_idle();
         }
-        if waiting >= self.keys_max
-            && let Some(sender) = self.idle_for_full.take()
-        {
-            sender.wake();
+        if waiting >= self.room.get() {
+            self.wake_full();
         }
         let outcome = poll_fn(|context| member.poll(context)).await;
         (member, outcome)
@@ -130,6 +134,33 @@ impl Batcher {
         let sender = self.idle.borrow_mut().pop();
         if let Some(sender) = sender {
             sender.wake();
+        }
+    }
+
+    fn wake_full(&self) {
+        if let Some(sender) = self.idle_for_full.take() {
+            sender.wake();
+        }
+    }
+
+    /// Learns from a batch of `count` requests how many a batch may have. The route is batched by what
+    /// Postgres expects one key to cost, which may be far off: where a full batch takes too long, each
+    /// next one would.
+    fn learn(&self, count: usize, in_time: bool) {
+        let room = self.room.get();
+        if !in_time {
+            self.room.set((count / 2).clamp(1, room));
+            self.filled.set(0);
+            if self.waiting.borrow().len() >= self.room.get() {
+                self.wake_full();
+            }
+        } else if count >= room && room < self.keys_max {
+            self.filled.set(self.filled.get() + 1);
+            // Slowly, as all requests of the batch that finds the end are refused.
+            if self.filled.get() >= room {
+                self.room.set(room + 1);
+                self.filled.set(0);
+            }
         }
     }
 
@@ -154,7 +185,7 @@ impl Batcher {
     /// Takes the requests of the next batch; with `full`, only when there are as many as it can hold.
     fn poll_gather(&self, context: &mut Context<'_>, full: bool) -> Poll<Vec<Rc<Member>>> {
         let mut waiting = self.waiting.borrow_mut();
-        if full && waiting.len() < self.keys_max {
+        if full && waiting.len() < self.room.get() {
             self.idle_for_full.replace(Some(context.waker().clone()));
             return Poll::Pending;
         }
@@ -163,7 +194,7 @@ impl Batcher {
             return Poll::Pending;
         }
         let mut bytes = 0;
-        let fit = waiting.iter().take(self.keys_max).take_while(|member| {
+        let fit = waiting.iter().take(self.room.get()).take_while(|member| {
             bytes += member.bound.bytes.len();
             bytes <= limits::BATCH_BYTES_MAX
         });
@@ -220,28 +251,37 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
         match batcher.lane.acquire().await {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
-            Ok(permit) => match <[Rc<Member>; 1]>::try_from(members) {
-                Ok([member]) => member.run_alone(permit).await,
-                Err(members) => database.send_batch(&batcher, &permit, members).await,
-            },
+            Ok(permit) => {
+                let count = members.len();
+                let in_time = match <[Rc<Member>; 1]>::try_from(members) {
+                    Ok([member]) => {
+                        member.run_alone(permit).await;
+                        true
+                    }
+                    Err(members) => database.send_batch(&batcher, &permit, members).await,
+                };
+                batcher.learn(count, in_time);
+            }
         }
     }
 }
 
 impl Database {
+    /// False when Postgres had no time for all of it.
     async fn send_batch(
         self: &Rc<Self>,
         batcher: &Batcher,
         permit: &Permit,
         members: Vec<Rc<Member>>,
-    ) {
+    ) -> bool {
         let link = &permit.link;
         let (Some(session), Some(prepared)) = (link.session(), link.statement(batcher.route))
         else {
-            return finish_all(members, Outcome::alone);
+            finish_all(members, Outcome::alone);
+            return true;
         };
         let Some(flight) = Flight::new(&prepared, batcher.shape, members) else {
-            return;
+            return true;
         };
         let parameters = |out: &mut Vec<u8>| flight.append_parameters(out);
         if !session
@@ -252,6 +292,7 @@ impl Database {
         }
         match flight.answer.wait().await {
             End::Lost(reason) => link.lose(&session, &reason),
+            End::Refused(_, refusal) if refusal.is_timeout() => return false,
             End::Refused(_, refusal) if refusal.is_stale() => {
                 // Its requests find out by themselves how that went.
                 let _ = self
@@ -260,6 +301,7 @@ impl Database {
             }
             End::Refused(..) | End::Complete => {}
         }
+        true
     }
 }
 
@@ -407,7 +449,7 @@ impl Receiver for Flight {
         match &end {
             End::Complete => self.answer_all(),
             // Its requests have had their time.
-            End::Refused(_, refusal) if refusal.state == "57014" => {
+            End::Refused(_, refusal) if refusal.is_timeout() => {
                 self.finish_all(|| Outcome::Failed(refusal.failure()));
             }
             End::Refused(..) => self.finish_all(Outcome::alone),

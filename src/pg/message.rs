@@ -146,6 +146,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the statement ran into its timeout.
+    pub(super) fn is_timeout(&self) -> bool {
+        self.state == "57014"
+    }
+
     /// Whether the connection's prepared statement is gone, or no longer fits the tables and types.
     pub(super) fn is_stale(&self) -> bool {
         match self.state.as_str() {

@@ -135,3 +135,38 @@ fn answers_that_are_large_together_are_given_all_the_same() {
     }
     assert_eq!(batches(&mut server, "pad"), (1, 6, 6));
 }
+
+#[test]
+fn a_route_whose_full_batches_take_too_long_gets_smaller_ones() {
+    // Dearer than Postgres can know: twenty of them are the route's time.
+    let postgres = Postgres::start(
+        "create function dear(id int8) returns int8 language plpgsql stable as $$
+         begin
+           perform pg_sleep(0.005);
+           return id;
+         end $$",
+    );
+    let routes = "[[route]]\nname = \"dear\"\nmethod = \"GET\"\npath = \"/dear/{id}\"\nresult = \"scalar\"\n\
+                  sql = \"select dear(:id) as id\"\ntimeout = \"100ms\"\n";
+    let flags = ["--acquire-timeout", "20s", "--log", "info,pinion::pg=debug"];
+    let mut server = Server::start(routes, &postgres.url(), &flags).ready();
+    let mut clients: Vec<_> = (0..2).map(|_| server.client()).collect();
+    let mut good = 0;
+    for round in 0..16 {
+        for client in &mut clients {
+            let requests = (0..30).map(|id| get(&format!("/dear/{}", 1000 * round + id)));
+            client.send(requests.collect::<String>());
+        }
+        for client in &mut clients {
+            for _ in 0..30 {
+                let status = client.response().status;
+                assert!([200, 504].contains(&status));
+                good += usize::from(round >= 8 && status == 200);
+            }
+        }
+    }
+    println!("{good} of 480 were answered in time");
+    assert!(good > 360);
+    let (count, requests, _) = batches(&mut server, "dear");
+    assert!(requests > 3 * count, "{count} batches of {requests}");
+}

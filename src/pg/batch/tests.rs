@@ -114,9 +114,11 @@ fn a_lone_request_has_the_place_that_its_sender_has_waited_for() {
 #[derive(Default)]
 struct Flights {
     /// Of senders for any batch, and of the one for full batches.
-    flying: RefCell<[Vec<(Vec<Rc<Member>>, Rc<Answer>)>; 2]>,
+    flying: RefCell<[Vec<Flying>; 2]>,
     answered: Cell<usize>,
 }
+
+type Flying = (Vec<Rc<Member>>, Rc<Answer>);
 
 async fn fly(batcher: Rc<Batcher>, flights: Rc<Flights>, full: bool) {
     loop {
@@ -204,7 +206,7 @@ fn join(
 fn land(flights: &Flights, which: usize) {
     let mut flying = flights.flying.borrow_mut();
     let [any, full] = &mut *flying;
-    let kind = if which % 3 == 0 && !full.is_empty() || any.is_empty() {
+    let kind = if which.is_multiple_of(3) && !full.is_empty() || any.is_empty() {
         full
     } else {
         any
@@ -247,5 +249,27 @@ fn a_batch_has_no_more_bytes_than_it_may_but_one_request_always_fits() {
             vec![half, half - 1],
         ];
         assert_eq!(batches, expected);
+    });
+}
+
+#[test]
+fn batches_that_take_too_long_are_halved_and_those_that_do_not_grow_again() {
+    with_batcher("{ max = 40 }", |_, batcher, _| async move {
+        let room = || batcher.room.get();
+        batcher.learn(40, true);
+        assert_eq!(room(), 40, "it has no more than the route says");
+        for (count, expected) in [(40, 20), (40, 20), (15, 7), (3, 1), (2, 1)] {
+            batcher.learn(count, false);
+            assert_eq!(room(), expected, "{count}");
+        }
+        // One more for each time that as many have been full.
+        for full in 1..40 {
+            for _ in 0..full {
+                assert_eq!(room(), full);
+                batcher.learn(full - 1, true);
+                batcher.learn(full, true);
+            }
+        }
+        assert_eq!(room(), 40);
     });
 }
