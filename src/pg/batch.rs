@@ -288,7 +288,8 @@ impl Database {
             .wire
             .send(flight.bind_head(), parameters, flight.clone())
         {
-            flight.end(End::Lost("the connection was closed".into()));
+            flight.finish_all(Outcome::alone);
+            return true;
         }
         match flight.answer.wait().await {
             End::Lost(reason) => link.lose(&session, &reason),
