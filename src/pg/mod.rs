@@ -2,10 +2,10 @@
 //!
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
 //! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it
-//! (`eligible` says which are batched), `link` keeps one connection alive, `lane` is a group of links
-//! with a bounded queue in front, `batch` gathers requests (`batch_sizes` counts
-//! them), `execute` runs one request's statement,
-//! `rows` makes JSON of its rows, `mend` prepares again what DDL changed.
+//! (`judgement` asks `eligible` once which are batched), `link` keeps one connection alive, `lane` is a
+//! group of links with a bounded queue in front, `batch` gathers requests (`batch_sizes` counts them),
+//! `execute` runs one request's statement, `rows` makes JSON of its rows, `mend` prepares again what
+//! DDL changed.
 
 mod batch;
 mod batch_sizes;
