@@ -54,8 +54,7 @@ pub(super) struct Member {
     pub(super) bound: Bound,
     description: Rc<Description>,
     since: Instant,
-    outcome: RefCell<Option<Outcome>>,
-    waker: RefCell<Option<Waker>>,
+    outcome: Answer<Outcome>,
 }
 
 /// What became of a request in its batch.
@@ -114,8 +113,7 @@ impl Batcher {
             bound,
             description,
             since: now,
-            outcome: RefCell::default(),
-            waker: RefCell::default(),
+            outcome: Answer::default(),
         });
         if self.waiting.borrow().len() >= self.keys_max + self.lane.queue_max {
             return (member, Outcome::Failed(Failure::Busy));
@@ -128,7 +126,7 @@ impl Batcher {
         if waiting >= self.room.get() {
             self.wake_full();
         }
-        let outcome = poll_fn(|context| member.poll(context)).await;
+        let outcome = member.outcome.wait().await;
         (member, outcome)
     }
 
@@ -212,18 +210,7 @@ impl Batcher {
 
 impl Member {
     fn finish(&self, outcome: Outcome) {
-        self.outcome.replace(Some(outcome));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some(outcome) = self.outcome.take() {
-            return Poll::Ready(outcome);
-        }
-        self.waker.replace(Some(context.waker().clone()));
-        Poll::Pending
+        self.outcome.end(outcome);
     }
 
     /// Has the request run by itself, and waits for it as for a batch.

@@ -27,6 +27,12 @@ impl Judgement {
         matches!(*self.verdict.borrow(), Some(Verdict::Batched(_)))
     }
 
+    /// Whether that takes a statement of its own.
+    pub(super) fn is_keyed(&self) -> bool {
+        let verdict = self.verdict.borrow();
+        matches!(*verdict, Some(Verdict::Batched(BatchStatement::Keyed(_))))
+    }
+
     /// The statement for several keys, where requests are batched by one.
     pub(super) fn keyed(&self) -> Option<Keyed> {
         match &*self.verdict.borrow() {

@@ -39,7 +39,7 @@ impl Prepared {
     /// Whether nothing is left to be found out or prepared.
     pub(super) fn is_complete(&self) -> bool {
         let judgement = &self.description.judgement;
-        judgement.is_done() && (self.keyed.is_some() || judgement.keyed().is_none())
+        judgement.is_done() && (self.keyed.is_some() || !judgement.is_keyed())
     }
 }
 

@@ -382,22 +382,31 @@ impl AsyncWrite for Tap {
     }
 }
 
-/// Where the answer of one statement is waited for.
-#[derive(Default)]
-pub(super) struct Answer {
-    end: RefCell<Option<End>>,
+/// Where the end of something is told once and waited for by one: of a statement, or what became of a
+/// request in its batch.
+pub(super) struct Answer<T = End> {
+    end: RefCell<Option<T>>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Answer {
-    pub(super) fn end(&self, end: End) {
+impl<T> Default for Answer<T> {
+    fn default() -> Answer<T> {
+        Answer {
+            end: RefCell::default(),
+            waker: RefCell::default(),
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    pub(super) fn end(&self, end: T) {
         self.end.replace(Some(end));
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    pub(super) async fn wait(&self) -> End {
+    pub(super) async fn wait(&self) -> T {
         poll_fn(|context| {
             if let Some(end) = self.end.take() {
                 return Poll::Ready(end);

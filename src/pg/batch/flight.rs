@@ -128,11 +128,8 @@ impl Receiver for Flight {
             None => Some(0),
         };
         let Some(group) = index.and_then(|index| groups.get_mut(index)) else {
-            // A row that belongs to nobody: trust none.
-            groups
-                .iter_mut()
-                .for_each(|group| group.rows.take_too_long());
-            return;
+            drop(groups);
+            return self.row_too_long(); // one that belongs to nobody: trust none
         };
         if self.bytes.get() > limits::RESPONSE_BYTES_MAX {
             group.rows.take_too_long();
