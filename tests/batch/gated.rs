@@ -166,7 +166,10 @@ impl Asked {
 /// What a server says of a route's batches when it ends: how many there were, of how many requests, and
 /// the size of the largest.
 pub fn batches(server: &mut Server, route: &str) -> (usize, usize, usize) {
-    server.signal(Signal::TERM);
+    // Once: a second signal ends it at once, with what is not logged yet.
+    if !server.log().iter().any(|line| line.contains(" stopping: ")) {
+        server.signal(Signal::TERM);
+    }
     let name = format!("route=\"{route}\"");
     let start = Instant::now();
     let line = loop {
