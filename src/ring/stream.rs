@@ -76,6 +76,11 @@ impl Stream {
         see(&self.socket.input.borrow()[self.socket.read.get()..])
     }
 
+    /// Past this many unread bytes nothing more is taken from the kernel.
+    pub fn input_bytes_max(&self) -> usize {
+        self.ring.input_bytes_max
+    }
+
     /// Drops the first `count` unread bytes.
     pub fn consume(&self, count: usize) {
         let socket = &self.socket;
