@@ -28,6 +28,8 @@ pub mod server;
 
 pub mod ring;
 
+pub mod tls;
+
 pub mod http;
 
 pub mod api;
