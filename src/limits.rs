@@ -163,3 +163,18 @@ pub const PIPELINED_MAX: usize = 32;
 pub const LINGER: Duration = Duration::from_secs(2);
 /// See [`LINGER`]: bytes that are ignored at the most.
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+// ---- TLS ----
+
+/// Time that a pass gives to steps of TLS handshakes: once it is used up the next of them waits for the
+/// next pass, so that requests go between. One signature (P-256 30 µs, RSA-2048 1 ms) uses it up.
+pub const HANDSHAKE_TIME_PER_PASS: Duration = Duration::from_micros(25);
+
+/// Bytes of a file of certificates or of a key. A bundle of every public authority has some 250 KB.
+pub const TLS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How long before its end a certificate is warned of, at the start and at each reload.
+pub const CERTIFICATE_NOTICE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How often a core tells the log how many handshakes have failed, if any has.
+pub const HANDSHAKE_FAULTS_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,11 +1,13 @@
 //! From a connected socket to an encrypted one.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
 
+use super::turns::{Turn, Turns};
 use super::{TlsStream, truncated};
 use crate::ring::Stream;
 
@@ -21,13 +23,60 @@ const RECORD_BYTES_MAX: usize = (1 << 14) + 2048;
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or a fault of the protocol in words, whose alert
 /// has been sent.
 pub async fn handshake(stream: Stream, session: impl Into<Connection>) -> io::Result<TlsStream> {
-    let stream = TlsStream::new(stream, session.into());
+    shake_hands(stream, session.into(), None).await
+}
+
+/// As [`handshake`], each step when it is its turn.
+pub async fn handshake_in_turn(
+    stream: Stream,
+    session: impl Into<Connection>,
+    turns: &Turns,
+) -> io::Result<TlsStream> {
+    shake_hands(stream, session.into(), Some(turns)).await
+}
+
+async fn shake_hands(
+    stream: Stream,
+    session: Connection,
+    turns: Option<&Turns>,
+) -> io::Result<TlsStream> {
+    let stream = TlsStream::new(stream, session);
+    let mut is_first = true;
     while stream.is_handshaking() {
         poll_fn(|context| poll_records(&stream, context)).await?;
+        let turn = match turns {
+            Some(turns) => Some(wait_for_turn(&stream, turns, is_first).await?),
+            None => None,
+        };
         stream.advance();
+        drop(turn);
+        is_first = false;
         poll_fn(|context| stream.poll_advanced(context)).await?;
     }
     Ok(stream)
+}
+
+/// Waits in the line, and leaves it when the deadline passes or the peer has gone: nothing is
+/// computed for those who do not wait for it.
+async fn wait_for_turn<'a>(
+    stream: &TlsStream,
+    turns: &'a Turns,
+    is_first: bool,
+) -> io::Result<Turn<'a>> {
+    let mut turn = pin!(turns.turn());
+    poll_fn(|context| {
+        match stream.socket().poll_fill(context, usize::MAX) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            // Whoever ends with the first message can't send the next. Later it may be the end of
+            // all that there is to say.
+            Poll::Ready(Ok(_)) if is_first => {
+                return Poll::Ready(Err(truncated("during the TLS handshake")));
+            }
+            _ => {}
+        }
+        turn.as_mut().poll(context).map(Ok)
+    })
+    .await
 }
 
 /// Ready when there is something for the session to work at: whole records, as looking at a part of

@@ -9,9 +9,11 @@
 
 mod handshake;
 mod stream;
+mod turns;
 
-pub use handshake::handshake;
+pub use handshake::{handshake, handshake_in_turn};
 pub use stream::TlsStream;
+pub use turns::Turns;
 
 use std::io;
 
