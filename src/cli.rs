@@ -90,7 +90,8 @@ pub struct Demo {
 /// Flags that tune the machine; the routes file declares the API.
 #[derive(Debug, Args)]
 pub struct Machine {
-    /// Address to serve on, `HOST:PORT` or `unix:PATH`; repeatable
+    /// Address to serve on, `HOST:PORT` or `unix:PATH`; repeatable. With --tls-cert HTTPS is
+    /// spoken there, unless it is written `http://HOST:PORT`
     #[arg(
         long,
         env = "PINION_LISTEN",
@@ -122,6 +123,47 @@ pub struct Machine {
           action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
           help_heading = "Sockets")]
     pub tcp_nodelay: bool,
+
+    /// Certificate to serve HTTPS with, and those between it and its root (PEM); read again on SIGHUP
+    #[arg(
+        long,
+        env = "PINION_TLS_CERT",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted); read again on SIGHUP
+    #[arg(
+        long,
+        env = "PINION_TLS_KEY",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// Who issues the certificates that clients have to show (PEM); read again on SIGHUP
+    #[arg(
+        long,
+        env = "PINION_TLS_CLIENT_CA",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients have to show a certificate [default: required, with --tls-client-ca]
+    #[arg(
+        long,
+        env = "PINION_TLS_CLIENT_AUTH",
+        value_name = "WHETHER",
+        help_heading = "TLS"
+    )]
+    pub tls_client_auth: Option<ClientAuth>,
+    /// Oldest version of TLS that is spoken [default: 1.2]
+    #[arg(
+        long,
+        env = "PINION_TLS_MIN_VERSION",
+        value_name = "VERSION",
+        help_heading = "TLS"
+    )]
+    pub tls_min_version: Option<TlsVersion>,
 
     /// Cores to use, e.g. 0-3,6 [default: every core that this process may use]
     #[arg(
@@ -223,6 +265,26 @@ pub struct Machine {
         help_heading = "Logs"
     )]
     pub log_format: LogFormat,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientAuth {
+    /// Without one there is no connection
+    Required,
+    /// One that is shown has to be good
+    Optional,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsVersion {
+    /// RFC 5246
+    #[value(name = "1.2")]
+    Tls12,
+    /// RFC 8446
+    #[value(name = "1.3")]
+    Tls13,
 }
 
 /// How log lines look.

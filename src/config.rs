@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::cli::{ClientAuth, TlsVersion};
 use crate::cli::{LogFormat, Machine};
 use crate::duration;
 use crate::http::HeadLimits;
@@ -18,6 +19,8 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// How sockets are made.
     pub sockets: Sockets,
+    /// Of the addresses that are served encrypted; there are some if it is given.
+    pub tls: Option<Tls>,
     /// Submission entries of each ring.
     pub ring_depth: u32,
     /// How long an idle core polls.
@@ -39,6 +42,8 @@ pub struct Config {
 pub enum Address {
     /// IPv4 or IPv6.
     Tcp(SocketAddr),
+    /// The same, encrypted.
+    Tls(SocketAddr),
     /// A unix stream socket.
     Unix(PathBuf),
 }
@@ -54,6 +59,28 @@ pub struct Sockets {
     pub send_buffer: Option<usize>,
     /// TCP_NODELAY.
     pub nodelay: bool,
+}
+
+/// TLS on the client side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The file of the certificate and of those between it and its root.
+    pub certificate: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
+    /// Whom clients have to be known to.
+    pub client: Option<TlsClient>,
+    /// What is older is not spoken.
+    pub min_version: TlsVersion,
+}
+
+/// What is asked of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsClient {
+    /// The file of those who issue their certificates.
+    pub ca: PathBuf,
+    /// Whether one has to be shown.
+    pub auth: ClientAuth,
 }
 
 /// Bounds of one core: the flags give those of the whole server, split evenly.
@@ -113,12 +140,18 @@ impl Config {
     /// Checks the flags against each other and against this machine.
     pub fn new(flags: &Machine) -> Result<Config, Error> {
         let cores = cores(flags.cores.as_deref(), &usable_cores())?;
+        let tls = tls(flags)?;
         let listen = flags
             .listen
             .iter()
-            .map(|text| address(text))
+            .map(|text| address(text, tls.is_some()))
             .collect::<Result<Vec<_>, _>>()?
             .concat();
+        if tls.is_some() && !listen.iter().any(Address::is_encrypted) {
+            return Err(Error(
+                "--tls-cert: no --listen address is served with it".to_owned(),
+            ));
+        }
         if !flags.ring_depth.is_power_of_two() || !(8..=32768).contains(&flags.ring_depth) {
             return Err(Error(
                 "--ring-depth: a power of two from 8 to 32768".to_owned(),
@@ -141,6 +174,7 @@ impl Config {
                 send_buffer: flags.send_buffer,
                 nodelay: flags.tcp_nodelay,
             },
+            tls,
             ring_depth: flags.ring_depth,
             spin: Duration::from_micros(flags.spin_us),
             limits: limits(flags, cores.len())?,
@@ -158,10 +192,18 @@ impl Config {
     }
 }
 
+impl Address {
+    /// TLS is spoken there.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Address::Tls(_))
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => write!(formatter, "http://{address}"),
+            Address::Tls(address) => write!(formatter, "https://{address}"),
             Address::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }
@@ -216,20 +258,71 @@ fn timeouts(flags: &Machine) -> Result<Timeouts, Error> {
     })
 }
 
-/// `HOST:PORT` (a name may mean several addresses), `unix:PATH`.
-fn address(text: &str) -> Result<Vec<Address>, Error> {
+/// `HOST:PORT` (a name may mean several addresses), after `http://` or `https://` if it is not to be
+/// what the others are, or `unix:PATH`.
+fn address(text: &str, encrypted: bool) -> Result<Vec<Address>, Error> {
     if let Some(path) = text.strip_prefix("unix:") {
         if path.is_empty() {
             return Err(Error("--listen: `unix:` needs a path".to_owned()));
         }
         return Ok(vec![Address::Unix(path.into())]);
     }
-    let found: Vec<Address> = text
+    let (encrypted, host) = match text.split_once("://") {
+        Some(("http", host)) => (false, host),
+        Some(("https", _)) if !encrypted => {
+            return Err(Error(format!(
+                "--listen {text}: HTTPS needs --tls-cert and --tls-key"
+            )));
+        }
+        Some(("https", host)) => (true, host),
+        _ => (encrypted, text),
+    };
+    let kind = if encrypted {
+        Address::Tls
+    } else {
+        Address::Tcp
+    };
+    let found: Vec<Address> = host
         .to_socket_addrs()
         .map_err(|error| Error(format!("--listen {text}: {error} (HOST:PORT or unix:PATH)")))?
-        .map(Address::Tcp)
+        .map(kind)
         .collect();
     Ok(found)
+}
+
+/// The flags of TLS, which stand or fall with the certificate.
+fn tls(flags: &Machine) -> Result<Option<Tls>, Error> {
+    let needs = |flag: &str, other: &str| Err(Error(format!("{flag}: needs {other}")));
+    let (certificate, key) = match (&flags.tls_cert, &flags.tls_key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        (Some(_), None) => return needs("--tls-cert", "--tls-key"),
+        (None, Some(_)) => return needs("--tls-key", "--tls-cert"),
+        (None, None) => {
+            let others = [
+                ("--tls-client-ca", flags.tls_client_ca.is_some()),
+                ("--tls-client-auth", flags.tls_client_auth.is_some()),
+                ("--tls-min-version", flags.tls_min_version.is_some()),
+            ];
+            return match others.iter().find(|(_, given)| *given) {
+                Some((flag, _)) => needs(flag, "--tls-cert and --tls-key"),
+                None => Ok(None),
+            };
+        }
+    };
+    let client = match (&flags.tls_client_ca, flags.tls_client_auth) {
+        (None, Some(_)) => return needs("--tls-client-auth", "--tls-client-ca"),
+        (None, None) => None,
+        (Some(ca), auth) => Some(TlsClient {
+            ca: ca.clone(),
+            auth: auth.unwrap_or(ClientAuth::Required),
+        }),
+    };
+    Ok(Some(Tls {
+        certificate,
+        key,
+        client,
+        min_version: flags.tls_min_version.unwrap_or(TlsVersion::Tls12),
+    }))
 }
 
 /// The cores named by `list`, or all usable ones.
@@ -316,6 +409,74 @@ mod tests {
         for wrong in ["unix:", "127.0.0.1", "127.0.0.1:99999", "nowhere"] {
             assert!(listen(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn with_a_certificate_tcp_is_encrypted_unless_said_otherwise() {
+        let tls = ["--tls-cert", "c", "--tls-key", "k", "--listen"];
+        let listen = |text: &str| config(&[&tls[..], &[text]].concat()).map(|made| made.listen);
+        let plain = Address::Tcp("127.0.0.1:80".parse().unwrap());
+        let encrypted = Address::Tls("127.0.0.1:80".parse().unwrap());
+        assert_eq!(
+            listen("127.0.0.1:80,http://127.0.0.1:80,https://127.0.0.1:80,unix:/x").unwrap(),
+            [
+                encrypted.clone(),
+                plain.clone(),
+                encrypted,
+                Address::Unix("/x".into())
+            ]
+        );
+        let without = config(&["--listen", "http://127.0.0.1:80"]).unwrap();
+        assert_eq!((without.listen, without.tls), (vec![plain], None));
+        for wrong in ["ftp://127.0.0.1:80", "https://", "https://127.0.0.1"] {
+            assert!(listen(wrong).is_err(), "{wrong}");
+        }
+        // Nothing to use it for.
+        let error = listen("unix:/x").unwrap_err().to_string();
+        assert!(error.starts_with("--tls-cert: no --listen"), "{error}");
+        assert!(listen("http://127.0.0.1:80").is_err());
+    }
+
+    #[test]
+    fn flags_of_tls_that_need_another_one() {
+        for (flags, fault) in [
+            (&["--tls-cert", "c"][..], "--tls-cert: needs --tls-key"),
+            (&["--tls-key", "k"], "--tls-key: needs --tls-cert"),
+            (
+                &["--tls-client-ca", "a"],
+                "--tls-client-ca: needs --tls-cert",
+            ),
+            (
+                &["--tls-client-auth", "optional"],
+                "--tls-client-auth: needs --tls-cert",
+            ),
+            (
+                &["--tls-min-version", "1.3"],
+                "--tls-min-version: needs --tls-cert",
+            ),
+            (
+                &[
+                    "--tls-cert",
+                    "c",
+                    "--tls-key",
+                    "k",
+                    "--tls-client-auth",
+                    "required",
+                ],
+                "--tls-client-auth: needs --tls-client-ca",
+            ),
+            (
+                &["--listen", "https://127.0.0.1:80"],
+                "--listen https://127.0.0.1:80: HTTPS needs",
+            ),
+        ] {
+            let error = config(flags).unwrap_err().to_string();
+            assert!(error.starts_with(fault), "{error}");
+        }
+        let tls = config(&["--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"]);
+        let tls = tls.unwrap().tls.unwrap();
+        assert_eq!(tls.min_version, TlsVersion::Tls12);
+        assert_eq!(tls.client.unwrap().auth, ClientAuth::Required);
     }
 
     #[test]

@@ -97,6 +97,13 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         }
     }
 
+    /// Answers nothing but this, and ends.
+    pub fn refusing(mut self, status: u16, message: &str) -> Self {
+        let reply = self.handler.fault(status, message);
+        self.enqueue_last(reply, false);
+        self
+    }
+
     /// Serves the connection until it ends.
     pub async fn run(mut self) {
         poll_fn(|context| self.poll(context)).await;
@@ -239,6 +246,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     fn poll_peer(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         if let Stage::Ending { linger } = self.stage {
             self.wait_for(Wait::Write);
+            self.transport.finish();
             return self.poll_end(context, linger);
         }
         if self.transport.unsent() >= UNSENT_MAX {

@@ -68,7 +68,7 @@ struct SocketFile {
 }
 
 impl Bound {
-    /// The sockets of one more core, its own from now on: when the last core has closed them, who
+    /// The sockets of one more core, one for each address that is configured, its own from now on: when the last core has closed them, who
     /// connects is refused.
     pub fn take_core(&mut self) -> Vec<OwnedFd> {
         self.sockets
@@ -104,6 +104,10 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
         let result = match address {
             Address::Tcp(address) => bind_tcp(*address, config).map(|(address, sockets)| {
                 bound.addresses.push(Address::Tcp(address));
+                sockets
+            }),
+            Address::Tls(address) => bind_tcp(*address, config).map(|(address, sockets)| {
+                bound.addresses.push(Address::Tls(address));
                 sockets
             }),
             Address::Unix(path) => bind_unix(path, config).map(|(file, sockets)| {

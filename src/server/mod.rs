@@ -8,6 +8,7 @@ mod listener;
 mod machine;
 mod reading;
 mod reply;
+mod secure;
 mod shard;
 mod transport;
 
@@ -21,13 +22,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::api::Api;
 use crate::config::Config;
 use crate::pg::url::Target;
 use crate::ring;
+use crate::tls::{self, ServerTls};
 
 use listener::Bound;
 use shard::{Control, Shard};
@@ -55,7 +57,10 @@ impl std::error::Error for Error {}
 
 /// What the control thread hears.
 enum News {
+    /// To stop.
     Signal,
+    /// To read certificates and keys again.
+    Reload,
     /// A core has ended, well or not.
     Ended(usize, Result<(), String>),
 }
@@ -63,10 +68,11 @@ enum News {
 /// Serves until SIGTERM or SIGINT, then drains. The calling thread is the control thread.
 pub fn serve(config: Config, api: &Arc<Api>, target: &Arc<Target>) -> Result<(), Error> {
     ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
+    let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     let (sender, news) = channel();
     listen_to_signals(sender.clone())?;
     let mut bound = listener::bind(&config)?;
-    let cores = Cores::start(config, api, target, &mut bound, &sender)?;
+    let cores = Cores::start(config, tls, api, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
@@ -105,12 +111,14 @@ impl Pulse {
 struct Cores {
     cpus: Vec<usize>,
     controls: Vec<Control>,
+    tls: Option<ServerTls>,
     drain_timeout: Duration,
 }
 
 impl Cores {
     fn start(
         config: Config,
+        tls: Option<ServerTls>,
         api: &Arc<Api>,
         target: &Arc<Target>,
         bound: &mut Bound,
@@ -125,6 +133,7 @@ impl Cores {
                 cpu,
                 listeners: bound.take_core(),
                 config: config.clone(),
+                tls: tls.as_ref().map(ServerTls::config),
                 api: api.clone(),
                 target: target.clone(),
                 control: control.clone(),
@@ -147,6 +156,7 @@ impl Cores {
         Ok(Cores {
             cpus: config.cores.clone(),
             controls,
+            tls,
             drain_timeout: config.timeouts.drain,
         })
     }
@@ -162,12 +172,31 @@ impl Cores {
         }
     }
 
+    /// Reads certificates and keys again. Handshakes that begin from now on use them; whatever is wrong
+    /// with them, the server goes on with those that it has.
+    fn reload(&mut self) {
+        let Some(tls) = &mut self.tls else {
+            tracing::info!("SIGHUP: there is nothing to load again without --tls-cert");
+            return;
+        };
+        match tls.reload() {
+            Ok(()) => {
+                for control in &self.controls {
+                    control.replace_tls(tls.config());
+                }
+                tracing::info!("certificate and key have been loaded again");
+            }
+            Err(error) => tracing::error!(%error, "certificate and key stay as they were"),
+        }
+    }
+
     /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
-    fn supervise(self, news: &Receiver<News>) -> Result<(), Error> {
+    fn supervise(mut self, news: &Receiver<News>) -> Result<(), Error> {
         let mut pulses = vec![Pulse::default(); self.controls.len()];
         loop {
             match news.recv_timeout(PULSE_INTERVAL) {
                 Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(News::Reload) => self.reload(),
                 Ok(News::Ended(cpu, outcome)) => {
                     let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
                     return Err(Error(format!("core {cpu} is gone: {reason}")));
@@ -186,6 +215,7 @@ impl Cores {
                     tracing::error!(cpu, reason, "a core failed while it stopped");
                     running -= 1;
                 }
+                Ok(News::Reload) => {} // for nobody any more
                 Ok(News::Signal) => {
                     tracing::warn!("stopping at once");
                     break;
@@ -203,19 +233,29 @@ impl Cores {
 
 /// Signals are the control thread's: the cores block them.
 fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|error| Error(format!("signals can't be taken: {error}")))?;
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
-            for _ in signals.forever() {
-                if sender.send(News::Signal).is_err() {
+            for signal in signals.forever() {
+                let news = match signal {
+                    SIGHUP => News::Reload,
+                    _ => News::Signal,
+                };
+                if sender.send(news).is_err() {
                     return;
                 }
             }
         })
         .map_err(|error| Error(format!("no thread for signals: {error}")))?;
     Ok(())
+}
+
+impl From<tls::Error> for Error {
+    fn from(error: tls::Error) -> Error {
+        Error(error.to_string())
+    }
 }
 
 impl From<listener::Error> for Error {

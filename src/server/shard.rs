@@ -7,12 +7,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 use super::answer::Core;
 use super::connection::Connection;
+use super::secure::Secure;
 use crate::api::Api;
 use crate::config::Config;
 use crate::pg::Database;
@@ -26,6 +29,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 pub struct Control {
     drain: Arc<AtomicBool>,
+    /// What handshakes are to use from now on, until the core has taken it.
+    tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
     waker: EventWaker,
     /// Passes of the core's ring, once it runs.
     heartbeat: Arc<OnceLock<Arc<AtomicU64>>>,
@@ -39,6 +44,8 @@ pub struct Shard {
     pub listeners: Vec<OwnedFd>,
     /// The settings.
     pub config: Arc<Config>,
+    /// TLS, if any of its listeners speaks it.
+    pub tls: Option<Arc<ServerConfig>>,
     /// What is served.
     pub api: Arc<Api>,
     /// Where the data is.
@@ -52,6 +59,7 @@ impl Control {
     pub fn new() -> io::Result<Control> {
         Ok(Control {
             drain: Arc::default(),
+            tls: Arc::default(),
             waker: EventWaker::new()?,
             heartbeat: Arc::default(),
         })
@@ -61,6 +69,19 @@ impl Control {
     pub fn heartbeat(&self) -> Option<u64> {
         let counter = self.heartbeat.get()?;
         Some(counter.load(Ordering::Relaxed))
+    }
+
+    /// Gives the core another TLS configuration.
+    pub fn replace_tls(&self, config: Arc<ServerConfig>) {
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
+        self.waker.wake();
+    }
+
+    fn take_tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Starts the drain.
@@ -81,6 +102,7 @@ impl Shard {
         let Shard {
             listeners,
             config,
+            tls,
             api,
             target,
             control,
@@ -96,14 +118,17 @@ impl Shard {
         let event = Event::listen(&ring, &control.waker);
         // Set once: a core starts once.
         let _ = control.heartbeat.set(ring.heartbeat());
+        let secure = tls.map(|config| Rc::new(Secure::new(&ring, config)));
         let listeners: Vec<_> = listeners
             .into_iter()
             .map(|listener| Rc::new(Listener::adopt(&ring, listener)))
             .collect();
-        for listener in &listeners {
+        for (listener, address) in listeners.iter().zip(&config.listen) {
+            let secure = secure.clone().filter(|_| address.is_encrypted());
             ring.spawn(accept(
                 ring.clone(),
                 listener.clone(),
+                secure,
                 core.clone(),
                 house.clone(),
                 config.clone(),
@@ -111,6 +136,9 @@ impl Shard {
         }
         while !control.drain.load(Ordering::Acquire) {
             event.woken().await;
+            if let (Some(secure), Some(config)) = (&secure, control.take_tls()) {
+                secure.replace(config);
+            }
         }
         core.drain();
         house.draining.set(true);
@@ -148,6 +176,7 @@ impl House {
 async fn accept(
     ring: Rc<Ring>,
     listener: Rc<Listener>,
+    secure: Option<Rc<Secure>>,
     core: Rc<Core>,
     house: Rc<House>,
     config: Arc<Config>,
@@ -161,10 +190,13 @@ async fn accept(
         // Another listener of this core may have filled it meanwhile.
         house.room(&ring).await;
         house.open.set(house.open.get() + 1);
-        let (core, house) = (core.clone(), house.clone());
+        let (core, house, secure) = (core.clone(), house.clone(), secure.clone());
         let (limits, timeouts) = (config.limits, config.timeouts);
         ring.spawn(async move {
             let _open = Occupied(house);
+            if let Some(secure) = secure {
+                return Guarded(Box::pin(secure.serve(stream, core, limits, timeouts))).await;
+            }
             let connection = Connection::new(stream, core, limits, timeouts);
             Guarded(Box::pin(connection.run())).await;
         });

@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::ring::Stream;
+use crate::tls::TlsStream;
 
-/// What a connection needs of its socket; `ring::Stream` has the real one.
+/// What a connection needs of its socket; `ring::Stream` has the real one, `TlsStream` the encrypted one.
 pub trait Transport {
     /// Bytes that have arrived and have not been consumed.
     fn unread(&self) -> usize;
@@ -24,6 +25,8 @@ pub trait Transport {
     fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>>;
     /// Lets waiting fail with `TimedOut` after this time.
     fn set_deadline(&self, after: Option<Duration>);
+    /// Writes what the transport itself has to say after the last answer, once.
+    fn finish(&self) {}
     /// Says that nothing more will be written.
     fn shutdown_write(&self);
 }
@@ -63,5 +66,55 @@ impl Transport for Stream {
 
     fn shutdown_write(&self) {
         Stream::shutdown_write(self);
+    }
+}
+
+/// Whoever writes polls before it waits, so what is written in between shares records.
+impl Transport for TlsStream {
+    fn unread(&self) -> usize {
+        TlsStream::unread(self)
+    }
+
+    fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
+        TlsStream::with_input(self, see)
+    }
+
+    fn consume(&self, count: usize) {
+        TlsStream::consume(self, count);
+    }
+
+    /// A client that ends without close_notify is taken to have ended: a request says itself where
+    /// it ends, so one that was cut short on the way is seen to be (RFC 9112 §9.8).
+    fn poll_fill(&self, context: &mut Context<'_>, beyond: usize) -> Poll<io::Result<bool>> {
+        match TlsStream::poll_fill(self, context, beyond) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Poll::Ready(Ok(false))
+            }
+            other => other,
+        }
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        TlsStream::write_later(self, write)
+    }
+
+    fn unsent(&self) -> usize {
+        TlsStream::unsent(self)
+    }
+
+    fn poll_drain(&self, context: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
+        TlsStream::poll_drain(self, context, left)
+    }
+
+    fn set_deadline(&self, after: Option<Duration>) {
+        TlsStream::set_deadline(self, after);
+    }
+
+    fn finish(&self) {
+        TlsStream::close_notify(self);
+    }
+
+    fn shutdown_write(&self) {
+        TlsStream::shutdown_write(self);
     }
 }

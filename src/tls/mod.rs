@@ -7,11 +7,14 @@
 //! rustls (64 KiB), as are empty records (32 in a row), key updates (32 without data between them)
 //! and requests to renegotiate (one, refused).
 
+mod files;
 mod handshake;
+mod server;
 mod stream;
 mod turns;
 
 pub use handshake::{handshake, handshake_in_turn};
+pub use server::{Error, ServerTls};
 pub use stream::TlsStream;
 pub use turns::Turns;
 
