@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // the thread's signal mask: DESIGN §5
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
@@ -38,7 +39,7 @@ const SYNCHRONOUS: [libc::c_int; 7] = [
 const RECLAIM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs `main` on the calling thread, pinned to `cpu` if one is given, with a ring that is driven
-/// until `main` is done. An error is one of the executor or of the ring itself.
+/// until `main` is done. An error is one of the executor or of the ring itself, or a panic of `main`.
 ///
 /// Signals are blocked meanwhile, on this thread and on those that it starts: they are for the
 /// control thread. When `main` is done, what other tasks still hold of the ring is closed.
@@ -63,14 +64,14 @@ where
         .map_err(|error| io::Error::other(error.to_string()))?;
     executor.run(async {
         let ring = Ring::new(options)?;
-        let outcome: Rc<std::cell::Cell<Option<T>>> = Rc::default();
-        let finished = Rc::new(std::cell::Cell::new(false));
+        let outcome: Rc<Cell<Option<T>>> = Rc::default();
+        let finished = Rc::new(Cell::new(false));
         let main = main(ring.clone());
         ring.spawn({
-            let (outcome, finished) = (outcome.clone(), finished.clone());
+            let (outcome, finished) = (outcome.clone(), Finish(finished.clone()));
             async move {
+                let _finished = finished;
                 outcome.set(Some(main.await));
-                finished.set(true);
             }
         });
         let driven = ring.drive(|| finished.get()).await;
@@ -80,8 +81,19 @@ where
             tracing::warn!("operations were still in the kernel when a core ended");
         }
         driven?;
-        Ok(outcome.take().expect("finished is set after the outcome"))
+        outcome
+            .take()
+            .ok_or_else(|| io::Error::other("its main task panicked"))
     })
+}
+
+/// Says that the main task is over, also when it panics: the other tasks are nothing without it.
+struct Finish(Rc<Cell<bool>>);
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
 }
 
 /// All signals but the synchronous ones, blocked on this thread until this is dropped.

@@ -2,13 +2,11 @@
 //! drained.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -195,10 +193,10 @@ async fn accept(
         ring.spawn(async move {
             let _open = Occupied(house);
             if let Some(secure) = secure {
-                return Guarded(Box::pin(secure.serve(stream, core, limits, timeouts))).await;
+                return Box::pin(secure.serve(stream, core, limits, timeouts)).await;
             }
             let connection = Connection::new(stream, core, limits, timeouts);
-            Guarded(Box::pin(connection.run())).await;
+            connection.run().await;
         });
     }
 }
@@ -209,22 +207,6 @@ struct Occupied(Rc<House>);
 impl Drop for Occupied {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
-    }
-}
-
-/// A connection's task: a panic outside of any request's handling ends the connection, never the
-/// core.
-struct Guarded<F>(std::pin::Pin<Box<F>>);
-
-impl<F: Future<Output = ()>> Future for Guarded<F> {
-    type Output = ();
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let work = std::panic::AssertUnwindSafe(|| self.0.as_mut().poll(context));
-        std::panic::catch_unwind(work).unwrap_or_else(|_| {
-            tracing::error!("a connection's task panicked");
-            Poll::Ready(())
-        })
     }
 }
 

@@ -272,6 +272,40 @@ fn blocking_work_that_panics_is_an_error() {
     });
 }
 
+/// A panic ends its task, and nothing else: the core goes on, and tasks that others rely on come back.
+#[test]
+fn a_panic_ends_one_task() {
+    let times = on_ring(&Options::default(), |ring| async move {
+        let begun = Rc::new(Cell::new(0));
+        ring.spawn(async { panic!("on purpose") });
+        ring.spawn_lasting({
+            let (ring, begun) = (ring.clone(), begun.clone());
+            move || {
+                let (ring, begun) = (ring.clone(), begun.clone());
+                async move {
+                    begun.set(begun.get() + 1);
+                    ring.sleep(Duration::from_millis(1)).await;
+                    assert!(begun.get() > 2, "on purpose");
+                }
+            }
+        });
+        until(&ring, || begun.get() == 3).await;
+        ring.sleep(Duration::from_millis(300)).await;
+        begun.get()
+    });
+    assert_eq!(times, 3, "one that is done is not begun again");
+}
+
+/// Without its main task a core is of no use: it ends, and says so.
+#[test]
+fn a_panic_of_the_main_task_ends_the_core() {
+    let outcome: io::Result<()> = run(None, &Options::default(), |ring| async move {
+        ring.sleep(Duration::from_millis(1)).await;
+        panic!("on purpose");
+    });
+    assert!(outcome.unwrap_err().to_string().contains("panicked"));
+}
+
 /// Receive buffers of no bytes, or of more than there is memory, are refused.
 #[test]
 fn buffers_that_make_no_sense_are_refused() {
