@@ -232,13 +232,14 @@ async fn serve(
     let ended: Rc<RefCell<Option<String>>> = Rc::default();
     let watcher: Rc<RefCell<Option<Waker>>> = Rc::default();
     database.ring.spawn({
-        let (link, ended, watcher) = (link.clone(), ended.clone(), watcher.clone());
+        let link = link.clone();
+        let telling = Telling {
+            ended: ended.clone(),
+            watcher: watcher.clone(),
+        };
         async move {
             let reason = drive(&link, connection).await;
-            ended.replace(Some(reason));
-            if let Some(waker) = watcher.take() {
-                waker.wake();
-            }
+            telling.ended.replace(Some(reason));
         }
     });
     let preparing = statements::prepare_all(database, lane, &session.client);
@@ -290,6 +291,23 @@ async fn serve(
     match link.retiring.get() && !link.is_killed() {
         true => End::Replaced,
         false => End::Lost(reason),
+    }
+}
+
+/// Tells how a connection ended once its task is over, also when that panicked.
+struct Telling {
+    ended: Rc<RefCell<Option<String>>>,
+    watcher: Rc<RefCell<Option<Waker>>>,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut ended = self.ended.borrow_mut();
+        ended.get_or_insert_with(|| "its task panicked".to_owned());
+        drop(ended);
+        if let Some(waker) = self.watcher.take() {
+            waker.wake();
+        }
     }
 }
 

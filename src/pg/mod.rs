@@ -117,10 +117,13 @@ impl Database {
         });
         for lane in &database.lanes {
             for link in lane.links() {
-                ring.spawn(link::keep(database.clone(), lane.clone(), link.clone()));
+                let of = (database.clone(), lane.clone(), link.clone());
+                ring.spawn_lasting(move || link::keep(of.0.clone(), of.1.clone(), of.2.clone()));
             }
-            ring.spawn(link::watch(database.clone(), lane.clone()));
-            ring.spawn(mend::keep_prepared(database.clone(), lane.clone()));
+            let of = (database.clone(), lane.clone());
+            ring.spawn_lasting(move || link::watch(of.0.clone(), of.1.clone()));
+            let of = (database.clone(), lane.clone());
+            ring.spawn_lasting(move || mend::keep_prepared(of.0.clone(), of.1.clone()));
         }
         for (index, route) in database.routes.iter().enumerate() {
             let declared = &database.api.routes[index];
@@ -129,7 +132,8 @@ impl Database {
             }
             for sender in 0..=declared.batch.in_flight_max {
                 let full = sender == declared.batch.in_flight_max;
-                ring.spawn(batch::send(database.clone(), route.batcher.clone(), full));
+                let of = (database.clone(), route.batcher.clone());
+                ring.spawn_lasting(move || batch::send(of.0.clone(), of.1.clone(), full));
             }
         }
         database
