@@ -44,22 +44,23 @@ impl Ring {
             (Operation::Connect, Some(Held::Socket(socket))) => {
                 self.connected(&socket, completion.result());
             }
-            (Operation::Accept, Some(Held::Listener(state))) => self.accepted(&state, completion),
+            (Operation::Accept, Some(Held::Listener(state))) => self.acceptable(&state),
             (Operation::Event, Some(Held::Event(state))) => self.woken(&state, completion),
             (Operation::Cancel, held) => cancelled(held.as_ref()),
             _ => self.late(token.operation, completion),
         }
     }
 
-    /// A completion whose socket is gone: only its buffer and its new descriptor matter.
+    /// A completion whose socket is gone: only its buffer matters.
     ///
     /// Sockets leave the slab after their last completion, so none should come this way; if one
     /// does, nothing is lost and nobody else is touched.
     fn late(&self, operation: Operation, completion: &cqueue::Entry) {
-        tracing::error!(user_data = completion.user_data(), "a late completion");
-        if operation == Operation::Accept && completion.result() >= 0 {
-            self.close_descriptor(completion.result());
-        }
+        tracing::error!(
+            ?operation,
+            user_data = completion.user_data(),
+            "a late completion"
+        );
         if let Some(id) = cqueue::buffer_select(completion.flags()) {
             self.buffers.borrow_mut().take(id, 0, |_| ());
         }
@@ -188,7 +189,6 @@ fn cancelled(held: Option<&Held>) {
         Some(Held::Socket(socket)) if socket.receive.get() == Receive::Cancelling => {
             socket.receive.set(Receive::Armed);
         }
-        Some(Held::Listener(state)) => state.cancelled(),
         _ => {}
     }
 }

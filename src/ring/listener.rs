@@ -1,23 +1,27 @@
-//! Accepting: one multishot operation per listener; errors back off, a full house is left waiting.
+//! Accepting: the ring polls a listener for who waits in its backlog, and one is accepted when there
+//! is a place for it, so nobody is accepted and then left waiting. Errors back off.
+//!
+//! A multishot accept would save two system calls a connection, but takes whoever comes, however
+//! many: at the limit of open connections that is a descriptor for each.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use io_uring::opcode;
 use io_uring::types::{CancelBuilder, Fd};
-use io_uring::{cqueue, opcode};
+use socket2::SockRef;
 
 use super::socket::remember;
 use super::token::{Operation, Token};
 use super::{Held, Ring, Stream};
 
-/// Connections that were accepted and that nobody has taken yet, past which accepting is
-/// cancelled: the rest waits in the kernel's backlog. 256 is a burst that one pass can serve.
-const ACCEPTED_MAX: usize = 256;
+/// Connections accepted in one pass at the most: what is open already has its turn between.
+const BURST_MAX: usize = 64;
 
 /// Pauses after a failed accept (too many descriptors, no memory), doubled up to the longer one.
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
@@ -33,20 +37,30 @@ pub(super) struct State {
     descriptor: RawFd,
     slot: u32,
     generation: u32,
+    /// The poll is in the kernel.
     armed: Cell<bool>,
-    cancelling: Cell<bool>,
     closing: Cell<bool>,
-    accepted: RefCell<VecDeque<OwnedFd>>,
+    /// Somebody may be waiting: the backlog has not been found empty since it was last polled for.
+    ready: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// The pass of the last accept, and how many there were in it.
+    pass: Cell<Option<Instant>>,
+    burst: Cell<usize>,
     /// Not before this; set after an error.
     retry_at: Cell<Option<Instant>>,
     back_off: Cell<Duration>,
+    /// The log has been told of errors that have not ended.
+    told: Cell<bool>,
 }
 
 impl Listener {
-    /// Starts to accept on a listening, blocking socket.
+    /// Takes over a listening socket, which is set non-blocking.
     pub fn adopt(ring: &Rc<Ring>, descriptor: impl Into<OwnedFd>) -> Listener {
-        let descriptor = descriptor.into().into_raw_fd();
+        let descriptor = descriptor.into();
+        SockRef::from(&descriptor)
+            .set_nonblocking(true)
+            .expect("setting flags of an open descriptor does not fail");
+        let descriptor = descriptor.into_raw_fd();
         let mut made = None;
         ring.held.borrow_mut().insert_with(|slot, generation| {
             let state = Rc::new(State {
@@ -54,52 +68,117 @@ impl Listener {
                 slot,
                 generation,
                 armed: Cell::new(false),
-                cancelling: Cell::new(false),
                 closing: Cell::new(false),
-                accepted: RefCell::default(),
+                ready: Cell::new(true),
                 waker: RefCell::default(),
+                pass: Cell::new(None),
+                burst: Cell::new(0),
                 retry_at: Cell::new(None),
                 back_off: Cell::new(BACK_OFF_MIN),
+                told: Cell::new(false),
             });
             made = Some(state.clone());
             Held::Listener(state)
         });
-        let state = made.expect("insert_with calls its closure");
-        ring.arm_accept(&state);
         Listener {
             ring: ring.clone(),
-            state,
+            state: made.expect("insert_with calls its closure"),
         }
     }
 
-    /// The next connection, or `None` once the listener is closed. Nothing is served, and no memory
-    /// held, for those that are not taken.
-    pub async fn accept(&self) -> Option<Stream> {
-        let descriptor = poll_fn(|context| {
-            if self.state.closing.get() {
-                return Poll::Ready(None);
+    /// The next connection, with the place that it was given before it was accepted. Until there is
+    /// one, who connects waits in the kernel's backlog and costs nothing. `None` once the listener is
+    /// closed, or when there will be no more places.
+    pub async fn accept<P, F>(&self, mut place: impl FnMut() -> F) -> Option<(Stream, P)>
+    where
+        F: Future<Output = Option<P>>,
+    {
+        // A place is not taken before somebody may be there: another listener could need it.
+        while poll_fn(|context| self.poll_ready(context)).await {
+            let place = place().await?;
+            if let Some(stream) = self.take() {
+                return Some((stream, place));
             }
-            if let Some(descriptor) = self.state.accepted.borrow_mut().pop_front() {
-                return Poll::Ready(Some(descriptor));
-            }
-            remember(&self.state.waker, context.waker());
-            Poll::Pending
-        })
-        .await?;
-        if !self.state.armed.get()
-            && self.state.retry_at.get().is_none()
-            && self.state.accepted.borrow().len() < ACCEPTED_MAX / 2
-        {
-            self.ring.arm_accept(&self.state);
         }
-        Some(Stream::adopt(&self.ring, descriptor))
+        None
     }
 
-    /// Stops accepting. Connections that nobody has taken are closed.
+    /// Ready with `true` when somebody may be waiting, with `false` when the listener is closed.
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<bool> {
+        let state = &self.state;
+        if state.closing.get() {
+            return Poll::Ready(false);
+        }
+        if state.ready.get() && state.retry_at.get().is_none() {
+            if state.pass.replace(Some(self.ring.now())) != Some(self.ring.now()) {
+                state.burst.set(0);
+            }
+            if state.burst.get() < BURST_MAX {
+                return Poll::Ready(true);
+            }
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        remember(&state.waker, context.waker());
+        if !state.ready.get() && !state.armed.get() {
+            self.ring.arm_accept(state);
+        }
+        Poll::Pending
+    }
+
+    /// Accepts, unless nobody is there, or nobody can be: then accepting pauses.
+    fn take(&self) -> Option<Stream> {
+        let state = &self.state;
+        if state.closing.get() {
+            return None;
+        }
+        match state.accept() {
+            Ok(descriptor) => {
+                state.burst.set(state.burst.get() + 1);
+                state.back_off.set(BACK_OFF_MIN);
+                if state.told.take() {
+                    tracing::info!("accepting connections again");
+                }
+                return Some(Stream::adopt(&self.ring, descriptor));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => state.ready.set(false),
+            Err(error) if is_of_the_machine(&error) => self.pause(&error),
+            // It is the connection that is at fault, and it is gone: the next one (accept(2)).
+            Err(_) => state.burst.set(state.burst.get() + 1),
+        }
+        None
+    }
+
+    fn pause(&self, error: &io::Error) {
+        let state = &self.state;
+        let pause = state.back_off.get();
+        state.retry_at.set(Some(self.ring.now() + pause));
+        state.back_off.set((pause * 2).min(BACK_OFF_MAX));
+        if !state.told.replace(true) {
+            tracing::warn!(%error, "can't accept connections: trying again until it works");
+        }
+    }
+
+    /// Stops accepting.
     pub fn close(&self) {
         self.ring.end_listener(&self.state);
         self.state.wake();
     }
+}
+
+/// Whether an accept failed for want of something, or for good: not for one connection's fault.
+fn is_of_the_machine(error: &io::Error) -> bool {
+    [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOBUFS,
+        libc::ENOMEM,
+        libc::EINVAL,
+        libc::EBADF,
+        libc::ENOTSOCK,
+    ]
+    .iter()
+    .any(|number| error.raw_os_error() == Some(*number))
 }
 
 impl Drop for Listener {
@@ -109,68 +188,32 @@ impl Drop for Listener {
 }
 
 impl Ring {
+    /// Asks the kernel to tell when somebody is in the backlog, or is there already.
     fn arm_accept(&self, state: &Rc<State>) {
         state.armed.set(true);
-        state.cancelling.set(false);
-        state.retry_at.set(None);
-        let entry = opcode::AcceptMulti::new(Fd(state.descriptor))
-            .flags(libc::SOCK_CLOEXEC)
-            .build();
+        let entry = opcode::PollAdd::new(Fd(state.descriptor), libc::POLLIN as u32).build();
         self.push(entry.user_data(state.token(Operation::Accept).encode()));
     }
 
-    #[allow(unsafe_code)] // a new descriptor from the kernel
-    pub(super) fn accepted(&self, state: &Rc<State>, completion: &cqueue::Entry) {
-        let result = completion.result();
-        if result >= 0 {
-            // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
-            let descriptor = unsafe { OwnedFd::from_raw_fd(result) };
-            state.back_off.set(BACK_OFF_MIN);
-            if !state.closing.get() {
-                state.accepted.borrow_mut().push_back(descriptor);
-            }
-        }
-        if !cqueue::more(completion.flags()) {
-            state.armed.set(false);
-            self.accept_ended(state, result);
-        } else if state.accepted.borrow().len() >= ACCEPTED_MAX && !state.cancelling.replace(true) {
-            self.cancel_accept(state);
+    /// The poll has ended: somebody is there, or it was cancelled or failed, which accepting shows.
+    pub(super) fn acceptable(&self, state: &Rc<State>) {
+        state.armed.set(false);
+        state.ready.set(true);
+        if state.closing.get() {
+            self.release_listener(state);
         }
         state.wake();
     }
 
-    /// The multishot accept is over: arm it again now, later, when there is room, or never.
-    fn accept_ended(&self, state: &Rc<State>, result: i32) {
-        if state.closing.get() {
-            self.release_listener(state);
-        } else if result < 0 && result != -libc::ECANCELED {
-            let pause = state.back_off.get();
-            state.retry_at.set(Some(self.now() + pause));
-            state.back_off.set((pause * 2).min(BACK_OFF_MAX));
-            tracing::warn!(
-                error = %std::io::Error::from_raw_os_error(-result),
-                pause_ms = pause.as_millis() as u64,
-                "could not accept"
-            );
-        } else if state.accepted.borrow().len() < ACCEPTED_MAX / 2 {
-            self.arm_accept(state);
-        }
-    }
-
-    /// Arms the listeners whose pause is over.
+    /// Lets the listeners go on whose pause is over.
     pub(super) fn rearm_listeners(&self) {
-        let due: Vec<_> = self
-            .held
-            .borrow()
-            .iter()
-            .filter_map(|held| match held {
-                Held::Listener(state) => Some(state.clone()),
-                _ => None,
-            })
-            .filter(|state| state.retry_at.get().is_some_and(|at| at <= self.now()))
-            .collect();
-        for state in due {
-            self.arm_accept(&state);
+        for held in self.held.borrow().iter() {
+            if let Held::Listener(state) = held
+                && state.retry_at.get().is_some_and(|at| at <= self.now())
+            {
+                state.retry_at.set(None);
+                state.wake();
+            }
         }
     }
 
@@ -178,7 +221,6 @@ impl Ring {
         if state.closing.replace(true) {
             return;
         }
-        state.accepted.borrow_mut().clear();
         if state.armed.get() {
             self.cancel_accept(state);
             self.look_after(Held::Listener(state.clone()));
@@ -187,7 +229,7 @@ impl Ring {
         }
     }
 
-    /// Cancels the accept of a listener that is to be closed, if it is still in the kernel.
+    /// Cancels the poll of a listener that is to be closed, if it is still in the kernel.
     pub(super) fn cancel_accept_again(&self, state: &State) -> Option<()> {
         state.armed.get().then(|| self.cancel_accept(state))
     }
@@ -206,15 +248,19 @@ impl Ring {
 }
 
 impl State {
+    #[allow(unsafe_code)] // lending our own descriptor
+    fn accept(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the descriptor is open until `release_listener`, which sets in with `closing`, and
+        // a listener that is closing does not come here.
+        let listener = unsafe { BorrowedFd::borrow_raw(self.descriptor) };
+        let (socket, _) = SockRef::from(&listener).accept()?;
+        Ok(socket.into())
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    }
-
-    /// A cancellation is through; the accept itself may have escaped it.
-    pub(super) fn cancelled(&self) {
-        self.cancelling.set(false);
     }
 
     fn token(&self, operation: Operation) -> Token {

@@ -1,12 +1,15 @@
 //! One core: its ring, its listeners, its connections to clients and to Postgres, from start to
 //! drained.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -108,11 +111,7 @@ impl Shard {
         } = self;
         let database = Database::start(&ring, api.clone(), target, &config.postgres);
         let core = Rc::new(Core::new(&ring, api, database, config.limits.in_flight));
-        let house = Rc::new(House {
-            open: Cell::new(0),
-            open_max: config.limits.connections,
-            draining: Cell::new(false),
-        });
+        let house = House::new(config.limits.connections);
         let event = Event::listen(&ring, &control.waker);
         // Set once: a core starts once.
         let _ = control.heartbeat.set(ring.heartbeat());
@@ -139,7 +138,7 @@ impl Shard {
             }
         }
         core.drain();
-        house.draining.set(true);
+        house.drain();
         listeners.iter().for_each(|listener| listener.close());
         ring.wake_sockets();
         let start = ring.now();
@@ -159,18 +158,60 @@ struct House {
     open: Cell<usize>,
     open_max: usize,
     draining: Cell<bool>,
+    /// The listeners that wait for a place, in turn.
+    waiting: RefCell<VecDeque<Waker>>,
 }
 
 impl House {
-    /// Waits until there is a slot for one more connection, or until the drain.
-    async fn room(&self, ring: &Rc<Ring>) {
-        while self.open.get() >= self.open_max && !self.draining.get() {
-            ring.sleep(DRAIN_INTERVAL).await;
+    fn new(open_max: usize) -> Rc<House> {
+        Rc::new(House {
+            open: Cell::new(0),
+            open_max,
+            draining: Cell::new(false),
+            waiting: RefCell::default(),
+        })
+    }
+
+    /// A place for one more connection, once there is one; `None` when the core drains.
+    async fn place(self: Rc<Self>) -> Option<Occupied> {
+        poll_fn(|context| {
+            let mut waiting = self.waiting.borrow_mut();
+            waiting.retain(|waker| !waker.will_wake(context.waker()));
+            if self.draining.get() {
+                return Poll::Ready(None);
+            }
+            if self.open.get() < self.open_max {
+                self.open.set(self.open.get() + 1);
+                return Poll::Ready(Some(Occupied(self.clone())));
+            }
+            waiting.push_back(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for waker in self.waiting.take() {
+            waker.wake();
         }
     }
 }
 
-/// Takes connections while there is a slot for one more, until the drain.
+/// One connection's place, given back however the connection ended.
+struct Occupied(Rc<House>);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        let next = self.0.waiting.borrow_mut().pop_front();
+        if let Some(waker) = next {
+            waker.wake();
+        }
+    }
+}
+
+/// Takes connections while there is a place for one more, until the drain.
 async fn accept(
     ring: Rc<Ring>,
     listener: Rc<Listener>,
@@ -179,34 +220,17 @@ async fn accept(
     house: Rc<House>,
     config: Arc<Config>,
 ) {
-    loop {
-        // Room first: a connection beyond the limit stays in the backlog and costs nothing.
-        house.room(&ring).await;
-        let Some(stream) = listener.accept().await else {
-            return;
-        };
-        // Another listener of this core may have filled it meanwhile.
-        house.room(&ring).await;
-        house.open.set(house.open.get() + 1);
-        let (core, house, secure) = (core.clone(), house.clone(), secure.clone());
+    while let Some((stream, place)) = listener.accept(|| house.clone().place()).await {
+        let (core, secure) = (core.clone(), secure.clone());
         let (limits, timeouts) = (config.limits, config.timeouts);
         ring.spawn(async move {
-            let _open = Occupied(house);
+            let _place = place;
             if let Some(secure) = secure {
                 return Box::pin(secure.serve(stream, core, limits, timeouts)).await;
             }
             let connection = Connection::new(stream, core, limits, timeouts);
             connection.run().await;
         });
-    }
-}
-
-/// Gives the slot back, however the connection ended.
-struct Occupied(Rc<House>);
-
-impl Drop for Occupied {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
     }
 }
 

@@ -145,7 +145,7 @@ fn a_core_that_ends_closes_its_sockets() {
             let _ = fill(&stream, 0).await;
         });
         ring.spawn(async move {
-            listener.accept().await;
+            accepted(&listener).await;
         });
         ring.sleep(Duration::from_millis(5)).await;
         (peer, address)
