@@ -149,7 +149,10 @@ impl Ring {
         socket.sent.set(0);
         let mut output = socket.output.borrow_mut();
         if output.is_empty() {
+            // It has room when more was written during the send before: idle sockets own none.
+            let room = std::mem::take(&mut *output);
             drop(output);
+            self.spare_buffer(room);
             self.spare_buffer(buffer);
         } else {
             // More was written meanwhile: the emptied buffer takes what comes after that.

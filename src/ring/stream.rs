@@ -169,6 +169,12 @@ impl Stream {
         let _ = socket2::SockRef::from(self).shutdown(std::net::Shutdown::Write);
     }
 
+    /// From now on closing resets the connection: what the kernel has still to send is thrown away.
+    pub fn reset_at_close(&self) {
+        // One that is closed already, or no TCP socket, has nothing to reset.
+        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+
     #[cfg(test)]
     pub(super) fn socket(&self) -> &Socket {
         &self.socket

@@ -272,6 +272,30 @@ fn blocking_work_that_panics_is_an_error() {
     });
 }
 
+/// A socket that is idle owns no buffer, also when its last answers were written while the ones before
+/// were being sent.
+#[test]
+fn an_idle_socket_owns_no_buffer() {
+    on_ring(&Options::default(), |ring| async move {
+        let (stream, mut peer) = linked(&ring);
+        let length = 8 << 20;
+        stream.write(|output| output.resize(length, 1));
+        ring.sleep(Duration::from_millis(5)).await;
+        assert!(stream.unsent() > 0, "the peer has not read");
+        stream.write(|output| output.push(2));
+        let reader = thread::spawn(move || {
+            peer.read_exact(&mut vec![0; length + 1]).unwrap();
+            peer
+        });
+        drained(&stream).await.unwrap();
+        let socket = stream.socket();
+        assert_eq!(socket.output.borrow().capacity(), 0);
+        assert_eq!(socket.flying.borrow().capacity(), 0);
+        until(&ring, || reader.is_finished()).await;
+        drop(reader.join().unwrap());
+    });
+}
+
 /// A panic ends its task, and nothing else: the core goes on, and tasks that others rely on come back.
 #[test]
 fn a_panic_ends_one_task() {
