@@ -226,7 +226,8 @@ pub struct Machine {
           default_value = "1m", help_heading = "Limits")]
     pub max_body_bytes: usize,
 
-    /// How long an idle connection is kept
+    /// How long an idle connection is kept: from its last answer, or its start, to the first byte of
+    /// a request
     #[arg(long, env = "PINION_KEEP_ALIVE", value_name = "TIME", value_parser = duration::parse,
           default_value = "75s", help_heading = "Timeouts")]
     pub keep_alive: Duration,
@@ -234,11 +235,12 @@ pub struct Machine {
     #[arg(long, env = "PINION_HEADER_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
           default_value = "10s", help_heading = "Timeouts")]
     pub header_timeout: Duration,
-    /// How long a request body may take
+    /// How long a request body may take, from the end of its head (or the 100 that its client waits
+    /// for) to its last byte
     #[arg(long, env = "PINION_BODY_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
           default_value = "30s", help_heading = "Timeouts")]
     pub body_timeout: Duration,
-    /// How long a client may take to read what is written to it
+    /// How long a client may take to read an answer to its last byte; then the connection is reset
     #[arg(long, env = "PINION_WRITE_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
           default_value = "30s", help_heading = "Timeouts")]
     pub write_timeout: Duration,

@@ -99,13 +99,13 @@ pub struct Limits {
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// Between requests.
+    /// From the last answer, or the start, to the first byte of a request.
     pub keep_alive: Duration,
     /// For a head, from its first byte.
     pub header: Duration,
     /// For a body.
     pub body: Duration,
-    /// To read what is written to it.
+    /// To read an answer, or all that is written before it has been read.
     pub write: Duration,
     /// For what is in flight when the server stops.
     pub drain: Duration,

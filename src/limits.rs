@@ -158,6 +158,15 @@ pub const IN_FLIGHT_MAX: usize = 10_000;
 /// Pipelined requests of one connection that are answered at a time; the rest waits in its input.
 pub const PIPELINED_MAX: usize = 32;
 
+/// Bytes of the answers of one connection that are ready or expected and can't be written yet; past it
+/// its next request waits in its input until an answer has been written. 1 MiB is four times what is
+/// written before all of it has to be sent.
+pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that an answer is expected to have whose route has not answered yet; afterwards it is the
+/// largest that it gave. So of a route that nothing is known of, four are in flight on a connection.
+pub const ANSWER_BYTES_UNKNOWN: usize = PENDING_BYTES_MAX / 4;
+
 /// After an error that ends a connection, how long the client may go on sending (and be ignored)
 /// so that it gets to read the answer (RFC 9112 §9.6).
 pub const LINGER: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, Result
 use crate::error::Failure;
 use crate::guard::RequestId;
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
+use crate::limits;
 use crate::pg::Database;
 use crate::pg::execute::{Answered, Running};
 use crate::ring::Ring;
@@ -20,7 +21,7 @@ pub struct Core {
     ring: Rc<Ring>,
     api: Arc<Api>,
     database: Rc<Database>,
-    in_flight: Rc<Cell<usize>>,
+    load: Rc<Load>,
     in_flight_max: usize,
     draining: Cell<bool>,
     date: RefCell<Date>,
@@ -47,13 +48,17 @@ impl Core {
         in_flight_max: usize,
     ) -> Core {
         let free = |path| matches!(api.router.find(None, path), Found::NotFound);
+        let load = Rc::new(Load {
+            in_flight: Cell::new(0),
+            answer_bytes: vec![Cell::new(None); api.routes.len()],
+        });
         Core {
             ring: ring.clone(),
             health_built_in: free("/health"),
             ready_built_in: free("/ready"),
             api,
             database,
-            in_flight: Rc::default(),
+            load,
             in_flight_max,
             draining: Cell::new(false),
             date: RefCell::new(Date {
@@ -142,9 +147,10 @@ impl Core {
             };
             return Handled::Now(failed(&failure, &id));
         };
-        let Some(place) = Place::take(&self.in_flight, self.in_flight_max) else {
+        let Some(place) = Place::take(&self.load, self.in_flight_max) else {
             return Handled::Now(failed(&Failure::Busy, &id));
         };
+        let bytes = place.expected(route);
         let mut bound = Bound::default();
         let header = |name: &str| request.header(name);
         let input = Input {
@@ -165,16 +171,22 @@ impl Core {
             Box::new(move || database.cancel(&running))
         });
         let future = Box::pin(async move {
-            let _place = place;
             let answered = database
                 .execute(route, description.clone(), bound, running.as_deref())
                 .await;
             match answered {
-                Ok(answered) => answer(&api.routes[route], &description.plan, answered, &id),
+                Ok(answered) => {
+                    place.learn(route, answered.body.len());
+                    answer(&api.routes[route], &description.plan, answered, &id)
+                }
                 Err(failure) => failed(&failure, &id),
             }
         });
-        Handled::Later(Later { future, abandon })
+        Handled::Later(Later {
+            future,
+            bytes,
+            abandon,
+        })
     }
 }
 
@@ -198,6 +210,10 @@ impl Handler for Core {
 
     fn draining(&self) -> bool {
         self.draining.get()
+    }
+
+    fn now(&self) -> Instant {
+        self.ring.now()
     }
 
     fn date(&self) -> [u8; DATE_BYTES] {
@@ -269,20 +285,40 @@ fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
     }
 }
 
+/// What a core is at, and what it has learned from it.
+struct Load {
+    /// Requests that are being answered from Postgres.
+    in_flight: Cell<usize>,
+    /// By route: bytes of the largest answer so far.
+    answer_bytes: Vec<Cell<Option<usize>>>,
+}
+
 /// One of the requests that a core answers from Postgres at a time.
-struct Place(Rc<Cell<usize>>);
+struct Place(Rc<Load>);
 
 impl Place {
-    fn take(in_flight: &Rc<Cell<usize>>, max: usize) -> Option<Place> {
+    fn take(load: &Rc<Load>, max: usize) -> Option<Place> {
+        let in_flight = &load.in_flight;
         (in_flight.get() < max).then(|| {
             in_flight.set(in_flight.get() + 1);
-            Place(in_flight.clone())
+            Place(load.clone())
         })
+    }
+
+    fn expected(&self, route: usize) -> usize {
+        let largest = self.0.answer_bytes[route].get();
+        largest.unwrap_or(limits::ANSWER_BYTES_UNKNOWN)
+    }
+
+    fn learn(&self, route: usize, bytes: usize) {
+        let largest = &self.0.answer_bytes[route];
+        largest.set(largest.get().max(Some(bytes)));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let in_flight = &self.0.in_flight;
+        in_flight.set(in_flight.get() - 1);
     }
 }

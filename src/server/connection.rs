@@ -3,57 +3,53 @@
 //! A state machine that is polled as one task. It is generic over its transport, so that a test
 //! can split, stall and corrupt what it reads, and over its handler.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
-use super::handler::{Handled, Handler, Later, poll_guarded};
+use super::deadlines::{Deadlines, Wait};
+use super::handler::{Handled, Handler};
+use super::pending::{Manner, Pending};
 use super::reading::{Reading, Taken};
 use super::reply::Reply;
 use super::transport::Transport;
 use crate::config::{Limits, Timeouts};
 use crate::http::{Envelope, Persistence};
-use crate::limits;
+use crate::limits::LINGER_BYTES_MAX;
 
-/// Unsent bytes past which no further request of the connection is begun.
+/// Unsent bytes past which nothing more is written, and no further request of the connection begun,
+/// before all of them are sent.
 pub(super) const UNSENT_MAX: usize = 256 * 1024;
 
-/// Requests handled before other connections get their turn.
+/// Requests of one connection that are taken in one pass. Every connection gets its turn in each
+/// pass, so no client waits for more than this many of another's.
 pub(super) const BURST_MAX: usize = 64;
 
-/// See the head of this file.
+/// See the head of this file. What it holds at a time, in bytes of memory:
+///
+/// - `input <= max(64 KiB, 2 * head_bytes_max)`, plus what arrives before the kernel stops receiving;
+/// - `body <= body_bytes_max` while one request is read;
+/// - `pending < PENDING_BYTES_MAX + one answer`, as far as what comes is what was expected;
+/// - `unsent < UNSENT_MAX + one answer`;
+///
+/// and nothing of that while it is idle.
 pub struct Connection<T, H> {
     transport: T,
     handler: Rc<H>,
     limits: Limits,
-    timeouts: Timeouts,
+    deadlines: Deadlines,
     reading: Reading,
-    /// Answers that are not written yet, in the order of their requests.
-    pending: VecDeque<Pending>,
+    pending: Pending,
+    /// Nothing is written before all that is unsent has been sent.
+    clogged: bool,
     /// No further request is read.
     last_read: bool,
-    /// What the deadline that is set is for.
-    waiting: Option<Wait>,
+    /// The pass of the last poll, and the requests taken in it.
+    pass: Option<Instant>,
+    burst: usize,
     stage: Stage,
-}
-
-struct Pending {
-    answer: Answer,
-    manner: Manner,
-}
-
-/// What the request says about its answer.
-#[derive(Clone, Copy)]
-struct Manner {
-    persistence: Persistence,
-    head_only: bool,
-}
-
-enum Answer {
-    Ready(Reply),
-    Coming(Later),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,18 +63,6 @@ enum Stage {
     Lingering {
         ignored: usize,
     },
-    /// The client is gone; only answers to come are waited for.
-    Abandoned,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    KeepAlive,
-    Header,
-    Body,
-    Write,
-    Answer,
-    Linger,
 }
 
 impl<T: Transport, H: Handler> Connection<T, H> {
@@ -88,11 +72,13 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             transport,
             handler,
             limits,
-            timeouts,
+            deadlines: Deadlines::new(timeouts),
             reading: Reading::default(),
-            pending: VecDeque::new(),
+            pending: Pending::default(),
+            clogged: false,
             last_read: false,
-            waiting: None,
+            pass: None,
+            burst: 0,
             stage: Stage::Serving,
         }
     }
@@ -107,23 +93,34 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     /// Serves the connection until it ends.
     pub async fn run(mut self) {
         poll_fn(|context| self.poll(context)).await;
+        let Connection {
+            transport,
+            handler,
+            mut pending,
+            ..
+        } = self;
+        // The client's socket goes at once. What was begun for it holds places elsewhere.
+        drop(transport);
+        poll_fn(|context| pending.poll_abandoned(context, &*handler)).await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut burst = 0;
+        let now = self.handler.now();
+        if self.pass.replace(now) != Some(now) {
+            self.burst = 0;
+        }
         loop {
             match self.stage {
-                Stage::Abandoned => return self.poll_abandoned(context),
                 Stage::Lingering { ignored } => return self.poll_linger(context, ignored),
-                Stage::Serving => burst += self.read_requests(),
+                Stage::Serving => self.read_requests(),
                 Stage::Ending { .. } => {}
             }
             let answered = self.poll_answers(context);
             if self.stage == Stage::Serving && self.last_read && self.pending.is_empty() {
                 self.stage = Stage::Ending { linger: false };
             }
-            if burst >= BURST_MAX {
-                // Others have waited long enough: go to the end of the line.
+            if self.burst >= BURST_MAX && self.transport.unread() > self.reading.seen() {
+                // Others have waited long enough: the rest comes with the next pass.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -138,14 +135,9 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         }
     }
 
-    /// Takes whole requests out of the input while there is room for their answers; how many.
-    fn read_requests(&mut self) -> usize {
-        let mut count = 0;
-        while !self.last_read
-            && count < BURST_MAX
-            && self.pending.len() < limits::PIPELINED_MAX
-            && self.transport.unsent() < UNSENT_MAX
-        {
+    /// Takes whole requests out of the input while there is room for their answers.
+    fn read_requests(&mut self) {
+        while !self.last_read && self.burst < BURST_MAX && self.flows() && self.pending.has_room() {
             let taken = self.reading.take(
                 &self.transport,
                 &*self.handler,
@@ -171,21 +163,29 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                     self.enqueue_last(reply, head_only);
                 }
             }
-            // The next wait is a new one, with its whole time.
-            self.waiting = None;
-            count += 1;
+            self.deadlines.received();
+            self.burst += 1;
         }
-        count
+    }
+
+    /// Whether answers may be written.
+    fn flows(&mut self) -> bool {
+        let unsent = self.transport.unsent();
+        if unsent == 0 {
+            self.clogged = false;
+            self.deadlines.sent();
+        } else if unsent >= UNSENT_MAX || self.deadlines.is_pressing(self.handler.now()) {
+            self.clogged = true;
+        }
+        !self.clogged
     }
 
     fn enqueue(&mut self, handled: Handled, manner: Manner) {
-        let answer = match handled {
+        match handled {
             // First in line: it never waits.
-            Handled::Now(reply) if self.pending.is_empty() => return self.write(manner, &reply),
-            Handled::Now(reply) => Answer::Ready(reply),
-            Handled::Later(later) => Answer::Coming(later),
-        };
-        self.pending.push_back(Pending { answer, manner });
+            Handled::Now(reply) if self.pending.is_empty() => self.write(manner, &reply),
+            handled => self.pending.push(handled, manner),
+        }
     }
 
     /// Enqueues an answer after which the connection ends.
@@ -199,23 +199,13 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     /// Polls the answers to come and writes those that are ready, in order; whether any was.
     fn poll_answers(&mut self, context: &mut Context<'_>) -> bool {
-        for pending in &mut self.pending {
-            if let Answer::Coming(later) = &mut pending.answer
-                && let Poll::Ready(reply) = poll_guarded(&mut later.future, context, &*self.handler)
-            {
-                pending.answer = Answer::Ready(reply);
-            }
-        }
+        self.pending.poll(context, &*self.handler);
         let mut written = false;
-        while let Some(Pending {
-            answer: Answer::Ready(_),
-            ..
-        }) = self.pending.front()
+        while self.pending.is_ready()
+            && self.flows()
+            && let Some((reply, manner)) = self.pending.pop_ready()
         {
-            let pending = self.pending.pop_front().expect("there is a front");
-            if let Answer::Ready(reply) = &pending.answer {
-                self.write(pending.manner, reply);
-            }
+            self.write(manner, &reply);
             written = true;
         }
         written
@@ -233,7 +223,11 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             },
             head_only: manner.head_only,
         };
+        if self.transport.unsent() == 0 {
+            self.deadlines.sent();
+        }
         self.transport.write(|out| reply.write(&envelope, out));
+        self.deadlines.written(self.handler.now());
         if envelope.persistence == Persistence::Close {
             self.last_read = true;
             // What the client still sends would otherwise reset the connection under the answer; one
@@ -244,96 +238,107 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     /// Waits for what the peer does next: more bytes, or reading what it was sent.
     fn poll_peer(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let now = self.handler.now();
         if let Stage::Ending { linger } = self.stage {
-            self.wait_for(Wait::Write);
+            self.hold(now);
             self.transport.finish();
             return self.poll_end(context, linger);
         }
-        if self.transport.unsent() >= UNSENT_MAX {
-            self.wait_for(Wait::Write);
-            return match self.transport.poll_drain(context, UNSENT_MAX - 1) {
+        if !self.flows() {
+            self.hold(now);
+            return match self.transport.poll_drain(context, 0) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(())) => Poll::Ready(Step::Again),
-                Poll::Ready(Err(_)) => Poll::Ready(self.abandon()),
+                Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
             };
         }
-        if self.last_read || self.pending.len() >= limits::PIPELINED_MAX {
-            self.wait_for(Wait::Answer);
+        if self.last_read || !self.pending.has_room() {
+            self.hold(now);
             return self.poll_gone(context);
         }
         if self.handler.draining() && self.pending.is_empty() && self.reading.is_idle() {
             return Poll::Ready(self.end_idle());
         }
-        self.wait_for(self.awaited());
+        self.deadlines.expect(self.awaited(), now);
+        self.deadlines.set(&self.transport, now);
         match self.transport.poll_fill(context, self.reading.seen()) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(true)) => Poll::Ready(Step::Again),
             Poll::Ready(Ok(false)) => {
                 // Half-closed: what was asked is still answered.
                 self.last_read = true;
-                self.abandon_cancellable();
+                self.pending.abandon();
                 Poll::Ready(Step::Again)
             }
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Poll::Ready(self.timed_out())
-            }
-            Poll::Ready(Err(_)) => Poll::Ready(self.abandon()),
+            Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
         }
     }
 
     /// Waits for an answer to come, which wakes this task, and looks whether the client is still
-    /// there, whatever it sends.
+    /// there and reads, whatever it sends.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         match self.transport.poll_fill(context, usize::MAX) {
-            Poll::Ready(Err(_)) => Poll::Ready(self.abandon()),
-            Poll::Ready(Ok(_)) => {
-                self.abandon_cancellable();
-                Poll::Pending
-            }
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
+            Poll::Ready(Ok(_)) => self.pending.abandon(),
+            Poll::Pending => {}
+        }
+        match self.transport.poll_drain(context, 0) {
+            Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
+            _ => Poll::Pending,
         }
     }
 
-    /// What is being waited for when more input is.
-    fn awaited(&self) -> Wait {
+    /// What the client is to send, as far as it is the one that is waited for.
+    fn awaited(&self) -> Option<Wait> {
         if self.reading.holds_back_body() {
-            Wait::Answer
+            None
         } else if self.reading.in_body() {
-            Wait::Body
+            Some(Wait::Body)
         } else if !self.reading.is_idle() {
-            Wait::Header
-        } else if self.pending.is_empty() {
-            Wait::KeepAlive
+            Some(Wait::Header)
         } else {
-            Wait::Answer
+            self.pending.is_empty().then_some(Wait::KeepAlive)
         }
     }
 
-    /// Sets the deadline of a wait that begins; one that goes on keeps its own.
-    fn wait_for(&mut self, wait: Wait) {
-        if self.waiting == Some(wait) {
-            return;
+    fn hold(&mut self, now: Instant) {
+        self.deadlines.hold(now);
+        self.deadlines.set(&self.transport, now);
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Step {
+        match error.kind() {
+            io::ErrorKind::TimedOut => self.timed_out(),
+            _ => self.abandon(),
         }
-        self.waiting = Some(wait);
-        self.transport.set_deadline(match wait {
-            Wait::KeepAlive => Some(self.timeouts.keep_alive),
-            Wait::Header => Some(self.timeouts.header),
-            Wait::Body => Some(self.timeouts.body),
-            Wait::Write => Some(self.timeouts.write),
-            Wait::Answer => None,
-            Wait::Linger => Some(limits::LINGER),
-        });
     }
 
     fn timed_out(&mut self) -> Step {
-        if self.waiting.take() == Some(Wait::KeepAlive) {
-            return self.end_idle();
+        let unsent = self.transport.unsent();
+        if unsent == 0 {
+            self.deadlines.sent();
         }
-        self.last_read = true;
-        let reply = self.handler.fault(408, "Request took too long to arrive");
-        let head_only = self.reading.is_of_head();
-        self.enqueue_last(reply, head_only);
-        Step::Again
+        let overdue = self.deadlines.expire(&self.transport, self.handler.now());
+        match overdue {
+            None => Step::Again,
+            Some(Wait::Write) => {
+                // What the kernel has of it would be sent for minutes to come.
+                self.transport.reset_at_close();
+                self.abandon()
+            }
+            Some(Wait::KeepAlive) if unsent > 0 => {
+                self.deadlines.received(); // not idle: its last answer is still being sent
+                Step::Again
+            }
+            Some(Wait::KeepAlive | Wait::Linger) => self.end_idle(),
+            Some(Wait::Header | Wait::Body) => {
+                self.last_read = true;
+                let reply = self.handler.fault(408, "Request took too long to arrive");
+                let head_only = self.reading.is_of_head();
+                self.enqueue_last(reply, head_only);
+                Step::Again
+            }
+        }
     }
 
     /// Closes between two requests, without a word.
@@ -353,18 +358,22 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                 self.stage = Stage::Lingering { ignored: 0 };
                 Poll::Ready(Step::Again)
             }
-            Poll::Ready(_) => Poll::Ready(Step::Over),
+            Poll::Ready(Ok(())) => Poll::Ready(Step::Over),
+            Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
         }
     }
 
     fn poll_linger(&mut self, context: &mut Context<'_>, mut ignored: usize) -> Poll<()> {
-        self.wait_for(Wait::Linger);
+        let now = self.handler.now();
+        self.deadlines.sent();
+        self.deadlines.expect(Some(Wait::Linger), now);
+        self.deadlines.set(&self.transport, now);
         loop {
             let unread = self.transport.unread();
             self.transport.consume(unread);
             ignored += unread;
             self.stage = Stage::Lingering { ignored };
-            if ignored > limits::LINGER_BYTES_MAX {
+            if ignored > LINGER_BYTES_MAX {
                 return Poll::Ready(());
             }
             match self.transport.poll_fill(context, 0) {
@@ -377,34 +386,8 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     /// The client is gone: nothing is written any more.
     fn abandon(&mut self) -> Step {
-        self.abandon_cancellable();
-        self.stage = Stage::Abandoned;
-        Step::Again
-    }
-
-    fn abandon_cancellable(&mut self) {
-        for pending in &mut self.pending {
-            if let Answer::Coming(later) = &mut pending.answer
-                && let Some(abandon) = later.abandon.take()
-            {
-                abandon();
-            }
-        }
-    }
-
-    fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let handler = self.handler.clone();
-        self.pending
-            .retain_mut(|pending| match &mut pending.answer {
-                Answer::Ready(_) => false,
-                Answer::Coming(later) => {
-                    poll_guarded(&mut later.future, context, &*handler).is_pending()
-                }
-            });
-        match self.pending.is_empty() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
+        self.pending.abandon();
+        Step::Over
     }
 }
 

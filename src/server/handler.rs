@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::reply::Reply;
 use crate::http::{DATE_BYTES, Request};
@@ -18,6 +19,8 @@ pub trait Handler {
     fn fault(&self, status: u16, message: &str) -> Reply;
     /// The server is stopping: connections end after the answer that they are at.
     fn draining(&self) -> bool;
+    /// The time of the pass.
+    fn now(&self) -> Instant;
     /// The current second as IMF-fixdate.
     fn date(&self) -> [u8; DATE_BYTES];
 }
@@ -35,6 +38,8 @@ pub enum Handled {
 pub struct Later {
     /// Gives the answer.
     pub future: Pin<Box<dyn Future<Output = Reply>>>,
+    /// Bytes that its body is expected to have.
+    pub bytes: usize,
     /// Called when the client goes away first.
     pub abandon: Option<Box<dyn FnOnce()>>,
 }

@@ -3,9 +3,11 @@
 
 mod answer;
 mod connection;
+mod deadlines;
 mod handler;
 mod listener;
 mod machine;
+mod pending;
 mod reading;
 mod reply;
 mod secure;

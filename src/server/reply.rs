@@ -26,6 +26,21 @@ pub enum Body {
     Owned(Vec<u8>),
 }
 
+impl Body {
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Body::Static(body) => body,
+            Body::Owned(body) => body,
+        }
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+}
+
 impl Reply {
     /// A JSON document that never changes.
     pub fn fixed(status: u16, body: &'static [u8]) -> Reply {
@@ -83,10 +98,7 @@ impl Reply {
 
     /// Appends the whole response to `out`.
     pub fn write(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
-        let body = match &self.body {
-            Body::Static(body) => body,
-            Body::Owned(body) => body.as_slice(),
-        };
+        let body = self.body.as_slice();
         let write = |fields: &[(&str, &[u8])], out| {
             Response {
                 status: self.status,

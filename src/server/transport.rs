@@ -29,6 +29,9 @@ pub trait Transport {
     fn finish(&self) {}
     /// Says that nothing more will be written.
     fn shutdown_write(&self);
+    /// Lets closing throw away what was written and has not reached the client, instead of having the
+    /// kernel send it on.
+    fn reset_at_close(&self);
 }
 
 impl Transport for Stream {
@@ -66,6 +69,10 @@ impl Transport for Stream {
 
     fn shutdown_write(&self) {
         Stream::shutdown_write(self);
+    }
+
+    fn reset_at_close(&self) {
+        Stream::reset_at_close(self);
     }
 }
 
@@ -116,5 +123,9 @@ impl Transport for TlsStream {
 
     fn shutdown_write(&self) {
         TlsStream::shutdown_write(self);
+    }
+
+    fn reset_at_close(&self) {
+        TlsStream::reset_at_close(self);
     }
 }

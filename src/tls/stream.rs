@@ -226,6 +226,11 @@ impl TlsStream {
         self.emit(&mut session);
     }
 
+    /// See [`Stream::reset_at_close`].
+    pub fn reset_at_close(&self) {
+        self.socket.reset_at_close();
+    }
+
     /// See [`Stream::set_deadline`].
     pub fn set_deadline(&self, after: Option<Duration>) {
         if self.failing.borrow().is_none() {

@@ -18,7 +18,14 @@ fn each_wait_has_its_own_time() {
     stage.send("hi");
     assert_eq!(stage.deadline(), None, "Postgres has its own time");
     stage.open("a");
-    assert_eq!(stage.deadline(), Some(KEEP_ALIVE));
+    assert_eq!(
+        stage.deadline(),
+        Some(WRITE),
+        "nobody looks when it is sent"
+    );
+    stage.pass(WRITE);
+    let left = stage.deadline().expect("the connection is idle");
+    assert!(KEEP_ALIVE - WRITE - left < MOMENT, "{left:?}");
     stage.wire.stuck.set(true);
     stage.send(get("/big").repeat(3));
     assert_eq!(stage.deadline(), Some(WRITE));
@@ -40,9 +47,11 @@ fn an_idle_connection_is_closed_without_a_word() {
 #[test]
 fn an_empty_line_after_a_request_leaves_the_connection_idle() {
     let mut stage = Stage::new();
-    stage.send(post("/now", "x") + "\r\n");
-    assert_eq!(stage.deadline(), Some(KEEP_ALIVE));
-    stage.pass(KEEP_ALIVE);
+    stage.send(post("/now", "x"));
+    stage.pass(KEEP_ALIVE - MOMENT);
+    stage.send("\r\n");
+    assert!(!stage.is_over());
+    stage.pass(MOMENT);
     assert_eq!(stage.statuses(), [200], "nobody has asked for a 408");
     assert!(stage.is_over());
 }
@@ -133,15 +142,112 @@ fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[test]
-fn one_that_does_not_read_one_answer_is_cut_off_after_being_idle() {
+fn one_that_does_not_read_one_answer_is_cut_off_while_it_is_idle() {
     let mut stage = Stage::new();
     stage.wire.stuck.set(true);
     stage.send(get("/big"));
-    stage.pass(KEEP_ALIVE);
     stage.pass(WRITE - MOMENT);
     assert!(!stage.is_over());
     stage.pass(MOMENT);
     assert!(stage.is_over());
+    assert!(stage.wire.resets.get(), "the kernel need not go on");
+}
+
+#[test]
+fn reading_a_little_at_a_time_gives_no_more_time() {
+    for requests in [get("/big"), get("/big").repeat(10)] {
+        let mut stage = Stage::new();
+        stage.wire.stuck.set(true);
+        stage.send(requests);
+        let handled = stage.script.handled.get();
+        for _ in 0..9 {
+            stage.take(10_000);
+            stage.pass(WRITE / 10);
+            // Nor is anything begun that could keep the output from ever being empty.
+            assert_eq!(stage.script.handled.get(), handled);
+            assert!(!stage.is_over());
+        }
+        stage.pass(WRITE / 10);
+        assert!(stage.is_over());
+    }
+}
+
+#[test]
+fn a_slow_reader_of_many_answers_is_served_as_long_as_it_reads() {
+    let mut stage = Stage::new();
+    stage.wire.stuck.set(true);
+    // One answer a second, read at half that pace until it waits: never empty, never much.
+    let answer = 100_000;
+    stage.send(get("/big"));
+    let mut asked = 1;
+    for second in 0..200 {
+        stage.pass(WRITE / 30);
+        if second % 4 == 0 {
+            stage.send(get("/big"));
+            asked += 1;
+        }
+        let unsent = stage.unsent();
+        stage.take(unsent.min(answer / 2));
+        assert!(!stage.is_over(), "second {second}");
+    }
+    stage.unstick();
+    assert_eq!(stage.answers().len(), asked);
+    assert!(!stage.is_over());
+}
+
+#[test]
+fn one_that_does_not_read_is_cut_off_whatever_else_is_waited_for() {
+    // An answer to its last request, as many answers as there may be, and its own end.
+    let last = get("/big") + "GET /later/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let full = get("/big") + &get("/later/a").repeat(32);
+    let half = get("/big") + &get("/later/a");
+    for requests in [last, full, half.clone()] {
+        let mut stage = Stage::new();
+        stage.wire.stuck.set(true);
+        stage.send(&requests);
+        if requests == half {
+            stage.finish_sending();
+        }
+        stage.pass(WRITE - MOMENT);
+        assert!(!stage.wire.resets.get());
+        stage.pass(MOMENT);
+        assert!(stage.wire.resets.get(), "{requests}");
+        assert!(!stage.script.abandoned.borrow().is_empty());
+        stage.open("a");
+        assert!(stage.is_over());
+    }
+}
+
+#[test]
+fn a_time_that_has_begun_is_not_begun_again() {
+    let mut stage = Stage::new();
+    stage.send(get("/later/a") + "GET /n");
+    stage.pass(HEADER / 2);
+    stage.send("o");
+    // An answer, and output that is not read for a moment, change nothing.
+    stage.wire.stuck.set(true);
+    stage.open("a");
+    stage.pass(HEADER / 2 - MOMENT);
+    stage.unstick();
+    assert_eq!(stage.statuses(), [200]);
+    stage.pass(MOMENT);
+    assert_eq!(stage.statuses(), [200, 408]);
+}
+
+#[test]
+fn time_in_which_nothing_is_read_is_not_the_clients() {
+    let mut stage = Stage::new();
+    stage.wire.stuck.set(true);
+    stage.send(get("/later/a") + "GET /n");
+    stage.pass(HEADER / 2);
+    stage.open("a");
+    stage.send("ow HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/big").repeat(3) + "GET /n");
+    stage.pass(WRITE - MOMENT);
+    stage.unstick();
+    stage.pass(HEADER - MOMENT);
+    assert_eq!(stage.statuses(), [200; 5]);
+    stage.pass(MOMENT);
+    assert_eq!(stage.statuses(), [200, 200, 200, 200, 200, 408]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Answers in the order of their requests, requests in flight together, bounds on both.
 
 use super::stage::{Stage, get, post};
-use crate::limits::PIPELINED_MAX;
+use crate::limits::{PENDING_BYTES_MAX, PIPELINED_MAX};
 use crate::server::connection::{BURST_MAX, UNSENT_MAX};
 
 #[test]
@@ -68,6 +68,52 @@ fn a_long_pipeline_lets_other_connections_have_their_turn() {
     assert!(!stage.poll_once(), "and then it waits");
     stage.settle();
     assert_eq!(stage.answers().len(), BURST_MAX + 1);
+}
+
+#[test]
+fn a_long_pipeline_gets_one_turn_a_pass() {
+    let mut stage = Stage::new();
+    stage.step = std::time::Duration::ZERO; // all polls are in one pass
+    stage.poll_once();
+    stage.arrive(get("/now").repeat(3 * BURST_MAX));
+    for _ in 0..5 {
+        assert!(stage.poll_once(), "it has woken itself");
+        assert_eq!(stage.script.handled.get(), BURST_MAX);
+    }
+    stage.step = std::time::Duration::from_nanos(1);
+    stage.settle();
+    assert_eq!(stage.answers().len(), 3 * BURST_MAX);
+}
+
+#[test]
+fn answers_that_wait_for_their_turn_are_bounded_in_bytes() {
+    // Behind one that is not there yet, each of the others has 100,000 bytes.
+    let mut stage = Stage::new();
+    stage.send(get("/later/a") + &get("/big").repeat(20));
+    let bound = PENDING_BYTES_MAX.div_ceil(100_000);
+    assert_eq!(stage.script.handled.get(), 1 + bound);
+    stage.open("a");
+    assert_eq!(stage.answers().len(), 21);
+}
+
+#[test]
+fn answers_to_come_count_what_is_expected_of_them() {
+    let mut stage = Stage::new();
+    stage.script.expected.set(PENDING_BYTES_MAX / 2);
+    let gates = ["a", "b", "c", "d"];
+    stage.send(gates.map(|gate| get(&format!("/later/{gate}"))).concat());
+    assert_eq!(*stage.script.begun.borrow(), ["a", "b"]);
+    stage.open("b");
+    // It is much smaller than it was expected to be.
+    assert_eq!(*stage.script.begun.borrow(), ["a", "b", "c"]);
+    for gate in gates {
+        stage.open(gate);
+    }
+    assert_eq!(stage.answers().len(), 4);
+    // One alone is begun whatever is expected of it.
+    stage.script.expected.set(2 * PENDING_BYTES_MAX);
+    stage.send(get("/later/e") + &get("/later/f"));
+    assert_eq!(stage.script.begun.borrow().len(), 5);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::http::{DATE_BYTES, Request, imf_fixdate};
 use crate::server::handler::{Handled, Handler, Later};
@@ -36,6 +37,8 @@ pub struct Wire {
     /// The peer reads nothing.
     pub stuck: Cell<bool>,
     pub shut: Cell<bool>,
+    /// Closing throws away what was not taken.
+    pub resets: Cell<bool>,
     pub clock: Cell<Duration>,
     pub deadline: Cell<Option<Duration>>,
     /// How long after its setting each deadline was.
@@ -61,6 +64,14 @@ impl Wire {
         self.sent.borrow_mut().append(&mut output);
         wake(&self.writer);
         true
+    }
+
+    /// The peer takes so many bytes and no more.
+    pub fn take(&self, count: usize) {
+        let mut output = self.output.borrow_mut();
+        self.sent.borrow_mut().extend(output.drain(..count));
+        drop(output);
+        wake(&self.writer);
     }
 }
 
@@ -127,6 +138,10 @@ impl Transport for Rc<Wire> {
         assert_eq!(self.unsent(), 0, "the last answer is sent first");
         self.shut.set(true);
     }
+
+    fn reset_at_close(&self) {
+        self.resets.set(true);
+    }
 }
 
 // ---- The handler ----
@@ -146,6 +161,10 @@ pub struct Script {
     pub abandoned: RefCell<Vec<String>>,
     pub handled: Cell<usize>,
     pub draining: Cell<bool>,
+    /// Bytes that the answers to come are said to have.
+    pub expected: Cell<usize>,
+    /// The time of the pass, since the first.
+    pub clock: Cell<Duration>,
 }
 
 struct Coming {
@@ -194,6 +213,7 @@ impl Script {
                 coming.wait().await;
                 reply.expect("a panic was asked for")
             }),
+            bytes: self.expected.get(),
             abandon: Some(Box::new(move || {
                 script.abandoned.borrow_mut().push(abandoned);
             })),
@@ -233,6 +253,11 @@ impl Handler for Shared {
 
     fn draining(&self) -> bool {
         self.0.draining.get()
+    }
+
+    fn now(&self) -> Instant {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *START + self.0.clock.get()
     }
 
     fn date(&self) -> [u8; DATE_BYTES] {

@@ -13,6 +13,7 @@ use super::script::{BODY, BODY_BYTES_MAX, HEADER, KEEP_ALIVE, Script, Shared, WR
 use crate::config::{Limits, Timeouts};
 use crate::http::{HeadLimits, Method};
 use crate::server::connection::Connection;
+use crate::server::transport::Transport;
 
 #[derive(Default)]
 struct Flag {
@@ -30,6 +31,8 @@ pub struct Stage {
     pub wire: Rc<Wire>,
     pub script: Rc<Script>,
     flag: Arc<Flag>,
+    /// From one poll to the next.
+    pub step: Duration,
     connection: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -56,6 +59,7 @@ impl Stage {
             wire,
             script,
             flag: Arc::default(),
+            step: Duration::from_nanos(1),
             connection: Some(Box::pin(connection.run())),
         };
         stage.flag.woken.store(true, Ordering::Relaxed);
@@ -68,6 +72,8 @@ impl Stage {
         if !self.flag.woken.swap(false, Ordering::Relaxed) {
             return false;
         }
+        // Each poll is in a pass of its own, unless the test says otherwise.
+        self.script.clock.set(self.script.clock.get() + self.step);
         let waker = Waker::from(self.flag.clone());
         if let Some(connection) = &mut self.connection
             && connection
@@ -141,8 +147,15 @@ impl Stage {
         self.settle();
     }
 
+    /// The client reads so many bytes and no more.
+    pub fn take(&mut self, count: usize) {
+        self.wire.take(count);
+        self.settle();
+    }
+
     pub fn pass(&mut self, time: Duration) {
         self.wire.clock.set(self.wire.clock.get() + time);
+        self.script.clock.set(self.script.clock.get() + time);
         let now = self.wire.clock.get();
         if self.wire.deadline.get().is_some_and(|at| at <= now) {
             self.wire.deadline.set(None);
@@ -155,6 +168,11 @@ impl Stage {
 
     pub fn is_over(&self) -> bool {
         self.connection.is_none()
+    }
+
+    /// Bytes that the client has not read.
+    pub fn unsent(&self) -> usize {
+        self.wire.unsent()
     }
 
     /// What the client has read so far.
