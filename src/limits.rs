@@ -144,6 +144,12 @@ pub const UNSENT_RETRIES_MAX: u32 = 2;
 /// Times that a read is run again after a serialization failure or deadlock (40001, 40P01).
 pub const CONFLICT_RETRIES_MAX: u32 = 3;
 
+/// How often the log is told that statements go on failing for a cause that it has been told of.
+pub const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// Causes (a route and a SQLSTATE) that a core tells apart in that time; more are counted together.
+pub const CAUSES_TOLD_MAX: usize = 64;
+
 /// Bytes of a response body; past it 500. A `many` result is bounded in rows, this bounds wide rows.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 

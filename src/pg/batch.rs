@@ -282,7 +282,10 @@ impl Database {
         }
         match flight.answer.wait().await {
             End::Lost(reason) => link.lose(&session, &reason),
-            End::Refused(_, refusal) if refusal.is_timeout() => return false,
+            End::Refused(_, refusal) if refusal.is_timeout() => {
+                self.tell_refusal(batcher.route, &refusal);
+                return false;
+            }
             End::Refused(_, refusal) if refusal.is_stale() => {
                 // Its requests find out by themselves how that went.
                 let _ = self

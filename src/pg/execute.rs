@@ -14,7 +14,7 @@ use super::message::{Refusal, append_parameters};
 use super::rows::{RowFault, Rows, Shape, Single};
 use super::statements::{Description, Prepared};
 use super::wire::{End, Stage};
-use crate::api::{self, Bound};
+use crate::api::Bound;
 use crate::error::Failure;
 use crate::limits;
 
@@ -292,25 +292,39 @@ impl Database {
         prepared: Rc<Prepared>,
         rows: Rows,
     ) -> Result<Answered, Attempt> {
-        let api::Route { name, max_rows, .. } = &self.api.routes[route];
         match rows.fault {
             None => Ok(Answered {
                 rows: rows.count,
                 body: rows.body,
             }),
             Some(RowFault::Misread(error)) => {
-                tracing::error!(route = name, error, "a column could not be encoded");
+                self.tell(route, "misread", |name| {
+                    tracing::error!(route = name, error, "a column could not be encoded");
+                });
                 Err(Attempt::Misread(prepared))
             }
             Some(RowFault::TooLarge) => {
-                tracing::error!(
-                    route = name,
-                    rows = rows.count,
-                    rows_max = max_rows,
-                    "the result is larger than the route allows"
-                );
+                let rows_max = self.api.routes[route].max_rows;
+                self.tell(route, "too large", |name| {
+                    tracing::error!(
+                        route = name,
+                        rows = rows.count,
+                        rows_max,
+                        "the result is larger than the route allows"
+                    );
+                });
                 Err(Attempt::Failed(Failure::TooLarge))
             }
+        }
+    }
+
+    /// Tells the log of a refusal that is no fault of the client's.
+    pub(super) fn tell_refusal(&self, route: usize, refusal: &Refusal) {
+        let Refusal { state, message, .. } = refusal;
+        if refusal.failure().answer().0 >= 500 {
+            self.tell(route, state, |name| {
+                tracing::error!(route = name, state, message, "statement failed");
+            });
         }
     }
 
@@ -321,19 +335,14 @@ impl Database {
         stage: Stage,
         refusal: &Refusal,
     ) -> Attempt {
-        let api::Route {
-            name, read_only, ..
-        } = &self.api.routes[route];
+        let read_only = self.api.routes[route].read_only;
         // Past Bind it comes from within a function, and what ran before it may have been committed.
-        if refusal.is_stale() && (stage == Stage::Bind || *read_only) {
+        if refusal.is_stale() && (stage == Stage::Bind || read_only) {
             return Attempt::Stale(Some(prepared));
         }
-        let Refusal { state, message, .. } = refusal;
         let failure = refusal.failure();
-        if failure.answer().0 >= 500 {
-            tracing::error!(route = name, state, message, "statement failed");
-        }
-        match state.as_str() {
+        self.tell_refusal(route, refusal);
+        match refusal.state.as_str() {
             "40001" | "40P01" => Attempt::Conflict(failure),
             _ => Attempt::Failed(failure),
         }

@@ -5,7 +5,7 @@
 //! (`judgement` asks `eligible` once which are batched), `link` keeps one connection alive, `lane` is a
 //! group of links with a bounded queue in front, `batch` gathers requests (`batch_sizes` counts them),
 //! `execute` runs one request's statement, `rows` makes JSON of its rows, `mend` prepares again what
-//! DDL changed.
+//! DDL changed, `told` keeps the log from being told of one cause for each request.
 
 mod batch;
 mod batch_sizes;
@@ -19,6 +19,7 @@ mod mend;
 mod message;
 mod rows;
 pub mod statements;
+mod told;
 pub mod url;
 mod wire;
 
@@ -35,6 +36,7 @@ use crate::ring::Ring;
 use batch::Batcher;
 use lane::Lane;
 use statements::{Description, Prepared};
+use told::Told;
 use url::Target;
 
 /// One core's side of Postgres.
@@ -45,6 +47,7 @@ pub struct Database {
     lanes: Vec<Rc<Lane>>,
     /// By route.
     routes: Vec<Route>,
+    told: Told,
 }
 
 struct Route {
@@ -114,6 +117,7 @@ impl Database {
             target,
             lanes,
             routes,
+            told: Told::default(),
         });
         for lane in &database.lanes {
             for link in lane.links() {
@@ -125,6 +129,7 @@ impl Database {
             let of = (database.clone(), lane.clone());
             ring.spawn_lasting(move || mend::keep_prepared(of.0.clone(), of.1.clone()));
         }
+        ring.spawn(told::keep_telling(database.clone()));
         for (index, route) in database.routes.iter().enumerate() {
             let declared = &database.api.routes[index];
             if declared.batch.mode == BatchMode::Off || !declared.read_only {
@@ -147,8 +152,10 @@ impl Database {
         }
     }
 
-    /// Tells the log how large the batches of each route were.
-    pub fn log_batches(&self) {
+    /// Tells the log what has not been told at the stop: how large the batches of each route were, and
+    /// what failed again.
+    pub fn log_summary(&self) {
+        self.tell_repeated();
         for (route, declared) in self.routes.iter().zip(&self.api.routes) {
             let sizes = route.batcher.sizes();
             if sizes.count() > 0 {

@@ -70,7 +70,7 @@ impl Core {
 
     /// Tells the log what the core has to say of its work.
     pub fn log_summary(&self) {
-        self.database.log_batches();
+        self.database.log_summary();
     }
 
     /// From now on every answer is the last of its connection.
