@@ -109,9 +109,25 @@ pub const COMPANY_SILENCE_MAX: Duration = Duration::from_micros(500);
 /// says otherwise (`queue`); past it 503 at once.
 pub const LANE_QUEUE: usize = 1024;
 
+/// How long a connection may not have answered what it has in flight for others to be preferred to it.
+/// A statement behind one that runs for so long waits for more than its turn.
+pub const STALLED: Duration = Duration::from_millis(50);
+
+/// How long past the statement timeout a connection may stay silent with statements in flight before it
+/// gets no more of them, and its routes' batches no longer wait for it. Postgres is late then, or frozen.
+pub const OVERDUE_GRACE: Duration = Duration::from_millis(250);
+
 /// How long past the statement timeout a connection may stay silent with statements in flight
 /// before it is taken for dead. Postgres itself ends a statement at its timeout.
 pub const SILENCE_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a connection without a statement timeout may stay silent before the server is asked for
+/// another one. If it gives no answer to that either, the connection is taken for dead.
+pub const SILENCE_ASKED_AFTER: Duration = Duration::from_secs(10);
+
+/// How old a connection has to be for a write that is refused as read-only to have it replaced: a server
+/// that says of itself that it takes writes, and then doesn't, is not asked again for each of them.
+pub const READ_ONLY_AGE_MIN: Duration = Duration::from_secs(1);
 
 /// Pauses between attempts to reconnect, doubled from the first to the second, plus jitter.
 pub const RECONNECT_MIN: Duration = Duration::from_millis(50);
@@ -134,7 +150,7 @@ pub const DOWN_PATIENCE: Duration = Duration::from_secs(1);
 /// Pauses between attempts to prepare a route whose statement was refused on a running server (its
 /// table is away), doubled from the first to the second: each attempt is a line in Postgres's log.
 pub const PREPARE_AGAIN_MIN: Duration = Duration::from_millis(500);
-/// See [`PREPARE_AGAIN_MIN`]: how long a route may stay away after its table is back.
+/// See [`PREPARE_AGAIN_MIN`]: how long a route may stay away after its table is back, if nobody asks.
 pub const PREPARE_AGAIN_MAX: Duration = Duration::from_secs(4);
 
 /// Times that a request is given another connection because the one that it was given had ended

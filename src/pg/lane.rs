@@ -224,13 +224,23 @@ impl Lane {
         Some(self.permit(link.clone()))
     }
 
-    /// The usable link with the fewest statements in flight, if it has room.
+    /// The usable link with the fewest statements in flight, if it has room: one that answers before one
+    /// that is held up, and none that is overdue.
     fn free_link(&self) -> Option<Rc<Link>> {
-        self.links
-            .iter()
-            .filter(|link| link.usable() && link.in_flight() < self.depth)
-            .min_by_key(|link| link.in_flight())
+        let now = self.ring.now();
+        let overdue = self.overdue_after();
+        let free = self.links.iter().filter(|link| {
+            let room = link.usable() && link.in_flight() < self.depth;
+            room && overdue.is_none_or(|after| link.silent(now) <= after)
+        });
+        free.min_by_key(|link| (link.silent(now) > limits::STALLED, link.in_flight()))
             .cloned()
+    }
+
+    /// How long a statement takes at the most if Postgres is well; `None` without a statement timeout.
+    pub(super) fn overdue_after(&self) -> Option<Duration> {
+        let timeout = Some(self.statement_timeout).filter(|timeout| !timeout.is_zero());
+        timeout.map(|timeout| timeout + limits::OVERDUE_GRACE)
     }
 
     /// Gives free places to those that wait, in order.

@@ -25,6 +25,8 @@ pub struct Link {
     in_flight: Cell<u32>,
     /// When the connection last answered, or began to have something to answer.
     heard: Cell<Instant>,
+    /// When it was last opened.
+    opened: Cell<Instant>,
     /// To be replaced: nothing new is sent, what is in flight is waited for.
     retiring: Cell<bool>,
     /// To be closed now, whatever is in flight, for this reason.
@@ -46,6 +48,7 @@ impl Link {
             open: RefCell::default(),
             in_flight: Cell::new(0),
             heard: Cell::new(now),
+            opened: Cell::new(now),
             retiring: Cell::new(false),
             killed: RefCell::default(),
             driver: RefCell::default(),
@@ -67,9 +70,15 @@ impl Link {
 
     /// Whether few statements are in flight and the one in front is not a slow one.
     pub(super) fn is_swift(&self, now: Instant) -> bool {
-        let in_flight = self.in_flight();
-        let silent = now.saturating_duration_since(self.heard.get());
-        in_flight == 0 || in_flight < limits::COMPANY_MAX && silent < limits::COMPANY_SILENCE_MAX
+        self.in_flight() < limits::COMPANY_MAX && self.silent(now) < limits::COMPANY_SILENCE_MAX
+    }
+
+    /// How long nothing has been heard of what is in flight.
+    pub(super) fn silent(&self, now: Instant) -> Duration {
+        match self.in_flight() {
+            0 => Duration::ZERO,
+            _ => now.saturating_duration_since(self.heard.get()),
+        }
     }
 
     /// When the statement that is answered now came to be the first in line, if it was sent at `sent`.
@@ -146,6 +155,14 @@ impl Link {
     pub(super) fn retire(&self) {
         self.retiring.set(true);
         self.wake_driver();
+    }
+
+    /// The same, unless it has only just been opened.
+    pub(super) fn retire_if_old(&self, now: Instant) {
+        let age = now.saturating_duration_since(self.opened.get());
+        if age > limits::READ_ONLY_AGE_MIN {
+            self.retire();
+        }
     }
 
     /// Ends the connection now.
@@ -258,6 +275,7 @@ async fn serve(
     };
     if ended.borrow().is_none() {
         let session = session.clone();
+        link.opened.set(database.ring.now());
         link.open.replace(Some(Open {
             session,
             statements,
@@ -378,8 +396,7 @@ pub(super) async fn watch(database: Rc<Database>, lane: Rc<Lane>) {
         }
         let patience = lane.statement_timeout + limits::SILENCE_GRACE;
         for link in lane.links() {
-            let silent = ring.now().saturating_duration_since(link.heard.get());
-            if link.in_flight() > 0 && silent > patience {
+            if link.silent(ring.now()) > patience {
                 link.kill("the connection was silent for too long");
             }
         }
