@@ -286,7 +286,7 @@ impl Database {
                 self.tell_refusal(batcher.route, &refusal);
                 return false;
             }
-            End::Refused(_, refusal) if refusal.is_stale() => {
+            End::Refused(stage, refusal) if refusal.is_stale(stage) => {
                 // Its requests find out by themselves how that went.
                 let _ = self
                     .prepare_again(permit, batcher.route, Some(&prepared))

@@ -53,8 +53,8 @@ enum Attempt {
     /// The connection was lost before the answer was complete.
     Lost,
     /// The connection does not have the statement in its present form, but this one or none.
-    /// Nothing was run.
-    Stale(Option<Rc<Prepared>>),
+    /// Nothing was run. With what Postgres said of it, if it was asked.
+    Stale(Option<Rc<Prepared>>, Option<Refusal>),
     /// It ran, but its rows are not of the types that it was prepared with: a composite type was
     /// changed, which Postgres doesn't tell.
     Misread(Rc<Prepared>),
@@ -180,8 +180,17 @@ impl Database {
                 retries.lost = true;
                 Ok(None)
             }
-            Attempt::Stale(_) if retries.stale => Err(Failure::NotPrepared),
-            Attempt::Stale(prepared) => {
+            Attempt::Stale(_, None) if retries.stale => Err(Failure::NotPrepared),
+            Attempt::Stale(_, Some(refusal)) if retries.stale => {
+                // It prepares and is refused all the same: for what a function says that is called
+                // while the statement is planned.
+                self.tell_refusal(route, &refusal);
+                Err(match refusal.is_undefined() {
+                    true => refusal.failure(),
+                    false => Failure::NotPrepared,
+                })
+            }
+            Attempt::Stale(prepared, _) => {
                 match self.prepare_again(&permit, route, prepared.as_ref()).await {
                     Ok(()) => {
                         // On this connection: the others may still have the old statement.
@@ -249,8 +258,12 @@ impl Database {
         let Some(session) = permit.link.session() else {
             return Err(Attempt::Unsent);
         };
+        // Others have found out meanwhile, a batch that it was in for one.
+        if self.is_at_fault(route) {
+            return Err(Attempt::Failed(Failure::NotPrepared));
+        }
         let Some(prepared) = permit.link.statement(route) else {
-            return Err(Attempt::Stale(None));
+            return Err(Attempt::Stale(None, None));
         };
         let now = &prepared.description;
         if !Rc::ptr_eq(now, description) && !now.binds_like(description) {
@@ -258,7 +271,7 @@ impl Database {
             // Otherwise the change came between binding and sending.
             let known = self.description(route);
             return Err(match known.is_some_and(|it| it.binds_like(description)) {
-                true => Attempt::Stale(Some(prepared)),
+                true => Attempt::Stale(Some(prepared), None),
                 false => Attempt::Failed(Failure::NotPrepared),
             });
         }
@@ -275,7 +288,10 @@ impl Database {
         match answer {
             (End::Complete, rows) => self.accept(route, prepared, rows),
             (End::Refused(stage, refusal), _) => {
-                Err(self.classify(route, prepared, stage, &refusal))
+                if refusal.is_read_only() && self.target.wants_writes() {
+                    permit.link.retire_if_old(self.ring.now());
+                }
+                Err(self.classify(route, prepared, stage, refusal))
             }
             (End::Lost(reason), _) => {
                 // Nobody else is to be given what is left of the connection.
@@ -333,15 +349,15 @@ impl Database {
         route: usize,
         prepared: Rc<Prepared>,
         stage: Stage,
-        refusal: &Refusal,
+        refusal: Refusal,
     ) -> Attempt {
         let read_only = self.api.routes[route].read_only;
         // Past Bind it comes from within a function, and what ran before it may have been committed.
-        if refusal.is_stale() && (stage == Stage::Bind || read_only) {
-            return Attempt::Stale(Some(prepared));
+        if refusal.is_stale(stage) && (stage == Stage::Bind || read_only) {
+            return Attempt::Stale(Some(prepared), Some(refusal));
         }
         let failure = refusal.failure();
-        self.tell_refusal(route, refusal);
+        self.tell_refusal(route, &refusal);
         match refusal.state.as_str() {
             "40001" | "40P01" => Attempt::Conflict(failure),
             _ => Attempt::Failed(failure),

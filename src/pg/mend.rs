@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::Database;
 use super::lane::{Lane, Permit};
@@ -130,16 +131,27 @@ impl Preparation {
 }
 
 /// Prepares, while there are any, the statements that a lane's connections lack: those of a route whose
-/// table was away, or locked, when the connection was opened.
+/// table was away, or locked, when the connection was opened. Sooner where somebody asks for the route.
 pub(super) async fn keep_prepared(database: Rc<Database>, lane: Rc<Lane>) {
     let mut pause = limits::PREPARE_AGAIN_MIN;
     loop {
-        database.ring.sleep(pause).await;
+        let mut slept = Duration::ZERO;
+        while slept < pause && !(slept > Duration::ZERO && is_wanted(&database, &lane)) {
+            database.ring.sleep(limits::PREPARE_AGAIN_MIN).await;
+            slept += limits::PREPARE_AGAIN_MIN;
+        }
         pause = match prepare_missing(&database, &lane).await {
             true => limits::PREPARE_AGAIN_MIN,
             false => (pause * 2).min(limits::PREPARE_AGAIN_MAX),
         };
     }
+}
+
+/// Whether a request has come, since this was last asked, for a route that is refused.
+fn is_wanted(database: &Database, lane: &Lane) -> bool {
+    let routes = lane.routes.iter();
+    let wanted = routes.filter(|&&route| database.routes[route].wanted.take());
+    wanted.count() > 0
 }
 
 /// True when nothing is missing any more. A route that is refused on one connection is not tried on

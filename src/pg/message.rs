@@ -1,6 +1,7 @@
 //! The few messages of a statement's way to Postgres and back (Postgres §55.7), in place: written
 //! straight into a socket's output, read where they arrived.
 
+use super::wire::Stage;
 use crate::api::Bound;
 use crate::error::Failure;
 
@@ -151,10 +152,23 @@ impl Refusal {
         self.state == "57014"
     }
 
-    /// Whether the connection's prepared statement is gone, or no longer fits the tables and types.
-    pub(super) fn is_stale(&self) -> bool {
+    /// Whether it names what there is not, or not of that type (Postgres appendix A, class 42 and 3F000).
+    /// 42501, a privilege, is of that class and says nothing of the statement.
+    pub(super) fn is_undefined(&self) -> bool {
+        self.state.starts_with("42") && self.state != "42501" || self.state == "3F000"
+    }
+
+    /// Whether the session may only read.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.state == "25006"
+    }
+
+    /// Whether the connection's prepared statement is gone, or no longer fits the tables and types. What
+    /// is found out before anything is run, at `Bind`, is also that it names what is no longer there.
+    pub(super) fn is_stale(&self, stage: Stage) -> bool {
         match self.state.as_str() {
             "26000" => true,
+            _ if self.is_undefined() => stage == Stage::Bind,
             "0A000" => self.routine == "RevalidateCachedQuery",
             // A parameter's type was dropped and made again. Internal messages are not translated.
             "XX000" => self.message.starts_with("cache lookup failed for type"),
@@ -244,7 +258,7 @@ mod tests {
             (b'M', "ende"),
         ];
         let refusal = Refusal::parse(&error(&fields)).unwrap();
-        assert!(refusal.ends_connection() && !refusal.is_stale());
+        assert!(refusal.ends_connection() && !refusal.is_stale(Stage::Bind));
         assert_eq!((&*refusal.state, &*refusal.message), ("57P01", "ende"));
 
         let stale = [
@@ -253,8 +267,14 @@ mod tests {
             (b'R', "RevalidateCachedQuery"),
         ];
         let refusal = Refusal::parse(&error(&stale)).unwrap();
-        assert!(!refusal.ends_connection() && refusal.is_stale());
-        assert!(!Refusal::parse(&error(&stale[..2])).unwrap().is_stale());
+        assert!(!refusal.ends_connection() && refusal.is_stale(Stage::Execute));
+        let refused = Refusal::parse(&error(&stale[..2])).unwrap();
+        assert!(!refused.is_stale(Stage::Bind));
+        // A table that is gone is one that the statement names, or one of a function that it calls.
+        let undefined = Refusal::parse(&error(&[(b'C', "42P01")])).unwrap();
+        assert!(undefined.is_stale(Stage::Bind) && !undefined.is_stale(Stage::Execute));
+        let forbidden = Refusal::parse(&error(&[(b'C', "42501")])).unwrap();
+        assert!(!forbidden.is_stale(Stage::Bind));
     }
 
     #[test]

@@ -56,6 +56,8 @@ struct Route {
     /// What the route's statement looked like when it was last prepared.
     known: RefCell<Known>,
     batcher: Rc<Batcher>,
+    /// A request has come while the statement does not prepare.
+    wanted: Cell<bool>,
     /// How long one statement takes, in the mean of the last ones: each counts an eighth.
     takes: Cell<Duration>,
 }
@@ -107,6 +109,7 @@ impl Database {
                 lane,
                 known: RefCell::new(Known::Nothing),
                 batcher: Batcher::new(index, route, lanes[lane].clone()),
+                wanted: Cell::new(false),
                 takes: Cell::new(TAKES_AT_FIRST),
             }
         });
@@ -146,9 +149,13 @@ impl Database {
 
     /// How the route's parameters are bound, once its statement has been prepared.
     pub fn description(&self, route: usize) -> Option<Rc<Description>> {
-        match &*self.routes[route].known.borrow() {
+        let route = &self.routes[route];
+        match &*route.known.borrow() {
             Known::Described(description) => Some(description.clone()),
-            Known::Nothing | Known::Fault(_) => None,
+            Known::Nothing | Known::Fault(_) => {
+                route.wanted.set(true);
+                None
+            }
         }
     }
 

@@ -170,6 +170,11 @@ pub fn parse(
 }
 
 impl Target {
+    /// Whether a server that takes no writes is not to be used.
+    pub fn wants_writes(&self) -> bool {
+        self.target_session_attrs == TargetSessionAttrs::ReadWrite
+    }
+
     /// What `connect_raw` needs for a connection to `host`: user, database, password, options.
     ///
     /// It depends on the host because a password file has a password for each.
