@@ -64,6 +64,14 @@ pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
 /// an index costs 8 and takes 4 µs; at 50 a full batch takes some 3 ms.
 pub const BATCH_COST_MAX: f64 = 50.0;
 
+/// How long a connection waits for what another one finds out about batching a route before it asks by
+/// itself. Postgres plans the statement for it, which takes a few milliseconds.
+pub const JUDGEMENT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How old the answer may be for a connection that is opened, or whose statement is prepared again, not to
+/// ask once more. A function may be made volatile under a route; `--recycle` bounds how long that is missed.
+pub const JUDGEMENT_AGE: Duration = Duration::from_secs(60);
+
 /// Nesting of a JSON document in a request body; past it 400.
 pub const JSON_DEPTH_MAX: usize = 64;
 
@@ -152,6 +160,10 @@ pub const DOWN_PATIENCE: Duration = Duration::from_secs(1);
 pub const PREPARE_AGAIN_MIN: Duration = Duration::from_millis(500);
 /// See [`PREPARE_AGAIN_MIN`]: how long a route may stay away after its table is back, if nobody asks.
 pub const PREPARE_AGAIN_MAX: Duration = Duration::from_secs(4);
+
+/// How often a route's statement is prepared again at the most because requests are refused for a value
+/// that its type may have by now (an enum's new label).
+pub const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Times that a request is given another connection because the one that it was given had ended
 /// before anything was sent on it. Each has been found usable at the time, so twice is an outage.

@@ -99,6 +99,16 @@ pub enum BindFault {
     Invalid(Vec<Detail>),
 }
 
+impl BindFault {
+    /// Whether a value is none of those that are known to be allowed.
+    pub fn is_of_a_choice(&self) -> bool {
+        match self {
+            BindFault::MediaType | BindFault::Malformed(_) => false,
+            BindFault::Invalid(details) => details.iter().any(|detail| detail.kind == "enum"),
+        }
+    }
+}
+
 impl Plan {
     /// Binds a request. After a fault `out` holds nothing of use.
     pub fn bind(&self, input: &Input<'_>, out: &mut Bound) -> Result<(), BindFault> {

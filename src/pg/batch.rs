@@ -11,6 +11,7 @@
 //! A batch that fails says nothing of its requests, so each is then run by itself.
 
 mod flight;
+mod relief;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -30,6 +31,8 @@ use crate::error::Failure;
 use crate::limits;
 
 use flight::Flight;
+use relief::Sending;
+pub(super) use relief::relieve;
 
 /// Gathers the requests of one route on one core.
 pub(super) struct Batcher {
@@ -46,6 +49,8 @@ pub(super) struct Batcher {
     idle: RefCell<Vec<Waker>>,
     /// The sender that waits for a full batch.
     idle_for_full: RefCell<Option<Waker>>,
+    /// What the senders are at.
+    sending: RefCell<Vec<Rc<Sending>>>,
     sizes: BatchSizes,
 }
 
@@ -98,6 +103,7 @@ impl Batcher {
             waiting: RefCell::default(),
             idle: RefCell::default(),
             idle_for_full: RefCell::default(),
+            sending: RefCell::default(),
             sizes: BatchSizes::new(keys_max),
         })
     }
@@ -234,14 +240,16 @@ impl Outcome {
 }
 
 /// Sends a route's batches, one after the other. There are as many senders as batches may be in
-/// flight, and one for full batches, which gain nothing from waiting.
+/// flight, and one for full batches, which gain nothing from waiting. Ends when another took its place.
 pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: bool) {
-    loop {
+    let sending = Sending::register(&batcher, full);
+    while !sending.relieved.get() {
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
         match batcher.lane.acquire().await {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
             Ok(permit) => {
                 let count = members.len();
+                sending.since.set(Some(database.ring.now()));
                 let in_time = match <[Rc<Member>; 1]>::try_from(members) {
                     Ok([member]) => {
                         member.run_alone(permit).await;
@@ -249,10 +257,12 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
                     }
                     Err(members) => database.send_batch(&batcher, &permit, members).await,
                 };
+                sending.since.set(None);
                 batcher.learn(count, in_time);
             }
         }
     }
+    sending.deregister(&batcher);
 }
 
 impl Database {

@@ -29,6 +29,8 @@ pub struct Session {
     /// Prepares statements, and closes those that are dropped.
     pub client: Client,
     pub(super) wire: Rc<Wire>,
+    /// Whose it is.
+    pub(super) host: Host,
 }
 
 impl Session {
@@ -165,7 +167,17 @@ async fn connect_host(
     if wanted != TargetSessionAttrs::Any {
         check_kind(&client, &mut connection, wanted).await?;
     }
-    Ok((Session { client, wire }, connection))
+    let host = host.clone();
+    let session = Session { client, wire, host };
+    Ok((session, connection))
+}
+
+/// Whether a server says anything at all to whoever asks for a connection, be it a refusal.
+pub(super) async fn answers(ring: &Rc<Ring>, target: &Target, host: &Host) -> bool {
+    let any = TargetSessionAttrs::Any;
+    let attempt = connect_host(ring, target, host, Duration::ZERO, any);
+    let outcome = within(ring, limits::CONNECT_TIMEOUT, attempt).await;
+    !matches!(outcome, None | Some(Err(Error::Unreachable(_))))
 }
 
 /// Sends a cancellation. Each host is asked, as the token doesn't say whose it is; the others don't

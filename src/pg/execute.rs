@@ -55,6 +55,9 @@ enum Attempt {
     /// The connection does not have the statement in its present form, but this one or none.
     /// Nothing was run. With what Postgres said of it, if it was asked.
     Stale(Option<Rc<Prepared>>, Option<Refusal>),
+    /// It was bound to types that the parameters no longer have, of which nobody knew then. Nothing
+    /// was run.
+    Outdated,
     /// It ran, but its rows are not of the types that it was prepared with: a composite type was
     /// changed, which Postgres doesn't tell.
     Misread(Rc<Prepared>),
@@ -69,6 +72,9 @@ struct Retries {
     let_in: bool,
     lost: bool,
     stale: bool,
+    outdated: bool,
+    /// What was prepared for it alone, because it is outdated.
+    own: Option<Rc<Prepared>>,
     unsent: u32,
     conflicts: u32,
 }
@@ -148,14 +154,14 @@ impl Database {
                 }
                 running.link.replace(Some(permit.link.clone()));
             }
-            let attempt = self.attempt(&permit, request).await;
+            let attempt = self.attempt(&permit, request, retries.own.take()).await;
             if let Some(running) = running {
                 running.link.take();
             }
             match attempt {
                 Ok(answered) => return Ok(answered),
                 Err(attempt) => {
-                    held = self.recover(permit, route, attempt, &mut retries).await?;
+                    held = self.recover(permit, request, attempt, &mut retries).await?;
                 }
             }
         }
@@ -166,10 +172,11 @@ impl Database {
     async fn recover(
         self: &Rc<Self>,
         permit: Permit,
-        route: usize,
+        request: Request<'_>,
         attempt: Attempt,
         retries: &mut Retries,
     ) -> Result<Option<Permit>, Failure> {
+        let route = request.route;
         let read_only = self.api.routes[route].read_only;
         match attempt {
             Attempt::Failed(failure) => Err(failure),
@@ -195,6 +202,19 @@ impl Database {
                     Ok(()) => {
                         // On this connection: the others may still have the old statement.
                         retries.stale = true;
+                        Ok(Some(permit))
+                    }
+                    Err(Trouble::Lost) => retries.unsent().map(|()| None),
+                    Err(Trouble::Failed(failure)) => Err(failure),
+                }
+            }
+            Attempt::Outdated if retries.outdated => Err(Failure::NotPrepared),
+            Attempt::Outdated => {
+                retries.outdated = true;
+                let types = &request.description.parameters;
+                match self.prepare_for(&permit, route, types).await {
+                    Ok(prepared) => {
+                        retries.own = Some(prepared);
                         Ok(Some(permit))
                     }
                     Err(Trouble::Lost) => retries.unsent().map(|()| None),
@@ -248,7 +268,13 @@ impl Database {
         }
     }
 
-    async fn attempt(&self, permit: &Permit, request: Request<'_>) -> Result<Answered, Attempt> {
+    /// Runs it once: by `own`, a statement that was prepared for this request alone, if there is one.
+    async fn attempt(
+        &self,
+        permit: &Permit,
+        request: Request<'_>,
+        own: Option<Rc<Prepared>>,
+    ) -> Result<Answered, Attempt> {
         let Request {
             route,
             description,
@@ -262,7 +288,7 @@ impl Database {
         if self.is_at_fault(route) {
             return Err(Attempt::Failed(Failure::NotPrepared));
         }
-        let Some(prepared) = permit.link.statement(route) else {
+        let Some(prepared) = own.or_else(|| permit.link.statement(route)) else {
             return Err(Attempt::Stale(None, None));
         };
         let now = &prepared.description;
@@ -272,7 +298,7 @@ impl Database {
             let known = self.description(route);
             return Err(match known.is_some_and(|it| it.binds_like(description)) {
                 true => Attempt::Stale(Some(prepared), None),
-                false => Attempt::Failed(Failure::NotPrepared),
+                false => Attempt::Outdated,
             });
         }
         let single = Single::new(prepared.clone(), Shape::of(&self.api.routes[route]));

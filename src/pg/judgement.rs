@@ -1,18 +1,26 @@
 //! Whether a route is batched, asked once for each description of its statement, however many
-//! connections prepare it at a time.
+//! connections prepare it at a time, and again by a connection that is opened later: a function that the
+//! statement calls may have become volatile meanwhile, of which Postgres tells nobody.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
+use super::connect::within;
 use super::eligible::Verdict;
 use crate::api::{BatchStatement, Keyed};
+use crate::limits;
+use crate::ring::Ring;
 
 /// What is known of one description.
 #[derive(Default)]
 pub(super) struct Judgement {
     verdict: RefCell<Option<Verdict>>,
-    running: Cell<bool>,
+    /// When it was found.
+    found: Cell<Option<Instant>>,
+    running: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -41,28 +49,35 @@ impl Judgement {
         }
     }
 
-    /// Has the verdict found, unless it is there; whoever comes second waits for the first, and
-    /// tries where that failed. True for the one that found it.
+    /// Has the verdict found, unless it is there and not old; whoever comes second waits for the first,
+    /// and tries where that failed or takes too long. True for the one whose verdict is news.
     pub(super) async fn find<E>(
         &self,
+        ring: &Rc<Ring>,
         judge: impl Future<Output = Result<Verdict, E>>,
     ) -> Result<bool, E> {
-        poll_fn(|context| match self.running.get() {
-            false => Poll::Ready(()),
-            true => {
+        let others = poll_fn(|context| match self.running.get() {
+            0 => Poll::Ready(()),
+            _ => {
                 self.waiting.borrow_mut().push(context.waker().clone());
                 Poll::Pending
             }
-        })
-        .await;
-        if self.is_done() {
+        });
+        // The first one's backend may be frozen.
+        let _ = within(ring, limits::JUDGEMENT_PATIENCE, others).await;
+        let now = ring.now();
+        let is_fresh = |found: Instant| now - found < limits::JUDGEMENT_AGE;
+        if self.found.get().is_some_and(is_fresh) {
             return Ok(false);
         }
-        self.running.set(true);
-        let _run = Run(self);
+        let _run = Run::start(self);
         let verdict = judge.await?;
-        self.verdict.replace(Some(verdict));
-        Ok(true)
+        if self.found.get().is_some_and(is_fresh) {
+            return Ok(false); // another one was faster
+        }
+        self.found.set(Some(ring.now()));
+        let before = self.verdict.replace(Some(verdict));
+        Ok(before != *self.verdict.borrow())
     }
 
     /// What was found, in words for the log.
@@ -74,9 +89,16 @@ impl Judgement {
 /// Lets the next one try, also where the one that runs is given up.
 struct Run<'a>(&'a Judgement);
 
+impl<'a> Run<'a> {
+    fn start(judgement: &'a Judgement) -> Run<'a> {
+        judgement.running.set(judgement.running.get() + 1);
+        Run(judgement)
+    }
+}
+
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        self.0.running.set(false);
+        self.0.running.set(self.0.running.get() - 1);
         self.0.waiting.take().into_iter().for_each(Waker::wake);
     }
 }

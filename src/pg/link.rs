@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use tokio_postgres::AsyncMessage;
 
 use super::Database;
+use super::batch;
 use super::connect::{self, Connected, Session};
 use super::lane::Lane;
 use super::mend::Preparation;
 use super::statements::{self, Prepared};
 use crate::limits;
+use crate::ring::Ring;
 
 /// How often the silence of connections is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -29,6 +31,8 @@ pub struct Link {
     opened: Cell<Instant>,
     /// To be replaced: nothing new is sent, what is in flight is waited for.
     retiring: Cell<bool>,
+    /// The server is being asked after, as the connection is silent.
+    in_doubt: Cell<bool>,
     /// To be closed now, whatever is in flight, for this reason.
     killed: RefCell<Option<String>>,
     driver: RefCell<Option<Waker>>,
@@ -50,6 +54,7 @@ impl Link {
             heard: Cell::new(now),
             opened: Cell::new(now),
             retiring: Cell::new(false),
+            in_doubt: Cell::new(false),
             killed: RefCell::default(),
             driver: RefCell::default(),
             preparations: RefCell::default(),
@@ -259,18 +264,13 @@ async fn serve(
             telling.ended.replace(Some(reason));
         }
     });
-    let preparing = statements::prepare_all(database, lane, &session.client);
-    let patience = prepare_patience(lane);
-    let statements = match connect::within(&database.ring, patience, preparing).await {
-        Some(Ok(statements)) => statements,
-        Some(Err(error)) => {
+    let statements = match prepare(database, lane, &session).await {
+        Ok(statements) => statements,
+        Err(reason) => {
             link.kill("the statements could not be prepared");
-            return End::Stillborn(connect::Error::from(error).to_string());
-        }
-        None => {
-            let reason = format!("the statements were not prepared within {patience:?}");
-            link.kill(&reason);
-            return End::Stillborn(reason);
+            // Postgres's own words, where the wire has heard them.
+            let words = session.wire.ended().map(|words| words.to_string());
+            return End::Stillborn(words.unwrap_or(reason));
         }
     };
     if ended.borrow().is_none() {
@@ -329,10 +329,65 @@ impl Drop for Telling {
     }
 }
 
-/// Postgres ends each Parse at the statement timeout; past all of them together it is frozen.
-fn prepare_patience(lane: &Lane) -> Duration {
-    let routes = u32::try_from(lane.routes.len()).unwrap_or(u32::MAX);
-    limits::CONNECT_TIMEOUT.saturating_add(lane.statement_timeout.saturating_mul(routes))
+/// The lane's statements on a new connection, or why there are none.
+async fn prepare(
+    database: &Rc<Database>,
+    lane: &Lane,
+    session: &Session,
+) -> Result<Vec<Option<Rc<Prepared>>>, String> {
+    let client = &session.client;
+    let unbounded = lane.statement_timeout.is_zero();
+    // Postgres ends each Parse at the statement timeout. Where there is none, a table that is locked would
+    // keep the connection from all other routes.
+    let bound = limits::CONNECT_TIMEOUT;
+    let preparing = async {
+        if unbounded {
+            let set = format!("set statement_timeout = {}", bound.as_millis());
+            client.batch_execute(&set).await?;
+        }
+        let statements = statements::prepare_all(database, lane, client).await?;
+        if unbounded {
+            client.batch_execute("reset statement_timeout").await?;
+        }
+        Ok::<_, connect::Error>(statements)
+    };
+    let timeout = if unbounded {
+        bound
+    } else {
+        lane.statement_timeout
+    };
+    let patience = timeout + limits::SILENCE_GRACE;
+    match unless_silent(&database.ring, session, patience, preparing).await {
+        Some(Ok(statements)) => Ok(statements),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err(format!(
+            "Postgres was silent for {patience:?} while statements were prepared"
+        )),
+    }
+}
+
+/// The outcome of what a connection is busy with; `None` once nothing has come for so long.
+async fn unless_silent<T>(
+    ring: &Rc<Ring>,
+    session: &Session,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut silent = Duration::ZERO;
+    while silent < patience {
+        let heard = session.wire.heard();
+        let outcome = connect::within(ring, WATCH_INTERVAL, work.as_mut()).await;
+        if outcome.is_some() {
+            return outcome;
+        }
+        // Counted in looks and not by the clock: a core that stood still has not listened meanwhile.
+        silent = match session.wire.heard() == heard {
+            true => silent + WATCH_INTERVAL,
+            false => Duration::ZERO,
+        };
+    }
+    None
 }
 
 /// Drives the connection until it ends, is killed, or is retired and idle; why.
@@ -390,17 +445,42 @@ pub(super) async fn watch(database: Rc<Database>, lane: Rc<Lane>) {
         }
         for &route in &lane.routes {
             database.routes[route].batcher.refuse_late(ring.now());
+            batch::relieve(&database, route);
         }
-        if lane.statement_timeout.is_zero() {
-            continue;
-        }
-        let patience = lane.statement_timeout + limits::SILENCE_GRACE;
         for link in lane.links() {
-            if link.silent(ring.now()) > patience {
-                link.kill("the connection was silent for too long");
+            let silent = link.silent(ring.now());
+            if lane.statement_timeout.is_zero() {
+                if silent > limits::SILENCE_ASKED_AFTER && !link.in_doubt.replace(true) {
+                    ring.spawn(ask_after(database.clone(), link.clone()));
+                }
+            } else if silent > lane.statement_timeout + limits::SILENCE_GRACE {
+                link.kill(SILENT);
             }
         }
     }
+}
+
+/// Why a connection is given up that may be open for all that the kernel knows.
+const SILENT: &str = "the connection was silent for too long";
+
+/// Asks the server of a silent connection for another one. A statement may run for as long as it likes
+/// where there is no timeout, but a server that doesn't answer even this is frozen or out of reach.
+async fn ask_after(database: Rc<Database>, link: Rc<Link>) {
+    let ring = &database.ring;
+    while let Some(session) = link.session() {
+        let answers = connect::answers(ring, &database.target, &session.host).await;
+        // It may have been heard of meanwhile, or replaced.
+        if link.silent(ring.now()) <= limits::SILENCE_ASKED_AFTER {
+            break;
+        }
+        if !answers {
+            link.lose(&session, SILENT);
+            break;
+        }
+        drop(session);
+        ring.sleep(limits::SILENCE_ASKED_AFTER).await;
+    }
+    link.in_doubt.set(false);
 }
 
 /// Between half of `pause` and all of it, so that many links don't come back in step.

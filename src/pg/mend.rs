@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::types::Type;
 
 use super::Database;
 use super::lane::{Lane, Permit};
@@ -13,6 +15,9 @@ use super::link::Link;
 use super::statements::{self, Fault, Prepared};
 use crate::error::Failure;
 use crate::limits;
+
+/// The first number that a type which is not Postgres's own can have (FirstNormalObjectId).
+const FIRST_OF_USERS: u32 = 16384;
 
 /// A preparation under way on one connection, and who waits for it.
 #[derive(Default)]
@@ -72,6 +77,42 @@ impl Database {
             }
         });
         preparation
+    }
+
+    /// Prepares a route's statement for parameters of the types that a request was bound to, so that it
+    /// needn't be refused because the table has changed since: Postgres casts as ever.
+    pub(super) async fn prepare_for(
+        &self,
+        permit: &Permit,
+        route: usize,
+        types: &[Type],
+    ) -> Result<Rc<Prepared>, Trouble> {
+        let session = permit.link.session().ok_or(Trouble::Lost)?;
+        let preparing = statements::prepare_for(&self.api, route, &session.client, types);
+        preparing.await.map(Rc::new).map_err(|fault| match fault {
+            Fault::Lost(error) if error.as_db_error().is_none() => Trouble::Lost,
+            Fault::Lost(_) | Fault::Refused(_) => Trouble::Failed(Failure::NotPrepared),
+        })
+    }
+
+    /// Has the route's statement prepared again on some connection, as a request was refused for what
+    /// may be known no longer: a label that was added to an enum, of which Postgres tells nobody.
+    pub fn doubt(self: &Rc<Self>, route: usize) {
+        let state = &self.routes[route];
+        let is_users = |ty: &Type| ty.oid() >= FIRST_OF_USERS;
+        let description = self.description(route);
+        let now = self.ring.now();
+        let fresh = |doubted: Instant| now - doubted < limits::DOUBT_INTERVAL;
+        if state.doubted.get().is_some_and(fresh)
+            || !description.is_some_and(|it| it.parameters.iter().any(is_users))
+        {
+            return;
+        }
+        state.doubted.set(Some(now));
+        let lane = &self.lanes[state.lane];
+        if let Some(link) = lane.links().iter().find(|link| link.usable()) {
+            self.start_preparation(lane, link, route);
+        }
     }
 
     async fn prepare_on(&self, link: &Link, route: usize) -> Result<(), Trouble> {

@@ -26,7 +26,7 @@ mod wire;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::api::{Api, BatchMode};
 use crate::config;
@@ -58,6 +58,8 @@ struct Route {
     batcher: Rc<Batcher>,
     /// A request has come while the statement does not prepare.
     wanted: Cell<bool>,
+    /// When a request was last refused for what may be known no longer.
+    doubted: Cell<Option<Instant>>,
     /// How long one statement takes, in the mean of the last ones: each counts an eighth.
     takes: Cell<Duration>,
 }
@@ -110,6 +112,7 @@ impl Database {
                 known: RefCell::new(Known::Nothing),
                 batcher: Batcher::new(index, route, lanes[lane].clone()),
                 wanted: Cell::new(false),
+                doubted: Cell::new(None),
                 takes: Cell::new(TAKES_AT_FIRST),
             }
         });

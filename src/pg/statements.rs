@@ -119,11 +119,19 @@ pub(super) async fn prepare_all(
 
 /// Prepares one route's statement and makes its plan.
 pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepared, Fault> {
+    prepare_for(api, route, client, &api.routes[route].pinned_types()).await
+}
+
+/// The same for parameters of these types; Postgres infers those that are not given.
+pub(super) async fn prepare_for(
+    api: &Api,
+    route: usize,
+    client: &Client,
+    types: &[Type],
+) -> Result<Prepared, Fault> {
     let route = &api.routes[route];
-    let statement = match client
-        .prepare_typed(&route.statement.text, &route.pinned_types())
-        .await
-    {
+    let preparing = client.prepare_typed(&route.statement.text, types);
+    let statement = match preparing.await {
         Ok(statement) => statement,
         Err(error) => {
             return Err(match error.as_db_error() {
@@ -174,7 +182,7 @@ pub(super) async fn prepare_batch(
         ..
     } = &*prepared.description;
     let judging = judge(client, declared, parameters, columns);
-    match judgement.find(judging).await {
+    match judgement.find(&database.ring, judging).await {
         Ok(true) => tell_verdict(declared, judgement),
         Ok(false) => {}
         Err(error) => return refused(error).map(|()| prepared),

@@ -70,6 +70,8 @@ pub(super) struct Wire {
     skip: Cell<usize>,
     /// Bytes of an incomplete message in the socket's input.
     seen: Cell<usize>,
+    /// Times that something has arrived.
+    heard: Cell<u64>,
     driver: RefCell<Inbox>,
 }
 
@@ -105,6 +107,7 @@ impl Wire {
             long: RefCell::default(),
             skip: Cell::new(0),
             seen: Cell::new(0),
+            heard: Cell::new(0),
             driver: RefCell::default(),
         })
     }
@@ -122,6 +125,11 @@ impl Wire {
 
     pub(super) fn is_ended(&self) -> bool {
         self.stream.borrow().is_none()
+    }
+
+    /// Changes whenever something has arrived.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.get()
     }
 
     /// Sends a prepared statement. False when the connection has ended: nothing was sent then, and
@@ -168,6 +176,7 @@ impl Wire {
 
     /// Hands out the whole messages of the input.
     fn read(&self, stream: &Stream) -> Result<(), String> {
+        self.heard.set(self.heard.get() + 1);
         let mut long = self.long.borrow_mut();
         if long.is_empty() {
             let used = stream.with_input(|input| self.take_messages(input))?;

@@ -161,6 +161,9 @@ impl Core {
             body,
         };
         if let Err(fault) = description.plan.bind(&input, &mut bound) {
+            if fault.is_of_a_choice() {
+                self.database.doubt(route);
+            }
             return Handled::Now(unbound(&fault, &id));
         }
         let api = self.api.clone();
