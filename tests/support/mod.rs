@@ -5,6 +5,7 @@
 #![allow(dead_code)] // each test binary uses its own part of it
 
 pub mod certificates;
+pub mod random;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -65,7 +66,9 @@ pub type Shared = Mutex<Weak<Postgres>>;
 
 /// A private Postgres, stopped and removed on drop.
 pub struct Postgres {
-    cluster: Cluster,
+    /// None while it is stopped.
+    cluster: Option<Cluster>,
+    url: String,
     psql: PathBuf,
     directory: TempDir,
 }
@@ -74,20 +77,28 @@ impl Postgres {
     /// A new cluster whose database `shop` was loaded from `schema`.
     pub fn start(schema: &str) -> Postgres {
         let installation = find_binaries(None).expect("the tests need a Postgres installation");
-        let directory = TempDir::new();
-        let psql = installation.psql.clone();
+        let mut postgres = Postgres {
+            cluster: None,
+            url: String::new(),
+            psql: installation.psql,
+            directory: TempDir::new(),
+        };
+        postgres.start_again();
+        let cluster = postgres.cluster.as_ref().expect("it was started");
+        cluster.ensure_loaded(schema).expect("the schema");
+        postgres
+    }
+
+    /// Starts what was stopped, on the same data.
+    pub fn start_again(&mut self) {
         let options = Options {
-            installation,
-            data_dir: directory.path().join("postgres"),
+            installation: find_binaries(None).expect("it was found before"),
+            data_dir: self.directory.path().join("postgres"),
             fresh: false,
         };
         let cluster = Cluster::start(&options).expect("a cluster");
-        cluster.ensure_loaded(schema).expect("the schema");
-        Postgres {
-            cluster,
-            psql,
-            directory,
-        }
+        self.url = cluster.url();
+        self.cluster = Some(cluster);
     }
 
     /// The shop's cluster, shared by the tests of one binary that run at the same time.
@@ -111,11 +122,18 @@ impl Postgres {
     }
 
     pub fn url(&self) -> String {
-        self.cluster.url()
+        self.url.clone()
+    }
+
+    /// Its unix socket.
+    pub fn socket(&self) -> PathBuf {
+        let directory = self.url.split("host=").nth(1).expect("a directory");
+        Path::new(directory).join(".s.PGSQL.5432")
     }
 
     pub fn server_pid(&self) -> u32 {
-        self.cluster.server_pid().expect("the server runs")
+        let cluster = self.cluster.as_ref().expect("the server runs");
+        cluster.server_pid().expect("the server runs")
     }
 
     /// Runs SQL through psql and gives what it prints, unaligned and without headers.
@@ -135,7 +153,15 @@ impl Postgres {
     }
 
     pub fn stop(&mut self) {
-        self.cluster.stop().expect("a stop");
+        if let Some(mut cluster) = self.cluster.take() {
+            cluster.stop().expect("a stop");
+        }
+    }
+
+    /// `pg_ctl stop -m immediate`: every backend is gone at once, as after a crash.
+    pub fn crash(&mut self) {
+        send_signal(self.server_pid(), Signal::QUIT);
+        self.stop();
     }
 }
 

@@ -1,0 +1,127 @@
+//! What may be answered, and when: the one table that the soak judges by.
+//!
+//! The right answer is always allowed, and is the only one allowed unless the table below names a
+//! fault that was active at some moment between the first byte sent and the last byte received. A 500
+//! is never allowed. Beside the table:
+//!
+//! | what happened | what is expected |
+//! |---|---|
+//! | a malformed head or framing | exactly its 4xx or 5xx, `connection: close`, then the end; nothing that follows is answered |
+//! | a value, document or media type that is refused | exactly its 422, 400 or 415; the connection goes on |
+//! | a route that runs past its timeout | 504, for each request |
+//! | a deadlock | 409; nothing was changed |
+//! | a head or body that takes longer than its time | 408 and the end, not before that time |
+//! | an idle connection | the end without a word, not before its time |
+//! | a client that does not read past the write timeout | right answers, then the end anywhere |
+//! | a client that resets, leaves, or waits for too long between two bytes | the end |
+//! | half-closed, or `connection: close` was asked for | all answers, then the end |
+//! | in the drain | right answers, then the end between two answers |
+//!
+//! What an answer says of a write, and what the database has to hold in the end:
+//!
+//! | answer | done |
+//! |---|---|
+//! | success | once |
+//! | 4xx, 504 | never |
+//! | 503 with `Retry-After` | never |
+//! | 503 without | once or never |
+//! | none, because the client left | once or never |
+
+use crate::fault::Fault;
+
+/// What a request needs to be answered rightly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Only the server: `/health`, what is not found, faults of framing.
+    Local,
+    /// The route's description and a place in flight, no connection: faults of values.
+    Bound,
+    /// A connection of the default lane; may be run again.
+    Read,
+    /// The same, of the table that DDL is done to.
+    Changing,
+    /// The same, of the table that is locked.
+    Counter,
+    /// A connection of the slow lane; may be run again.
+    Slow,
+    /// A connection of the default lane, once.
+    Write,
+    /// The same, of the table that is locked.
+    CounterWrite,
+    /// A connection of the lane for locks, once.
+    Transfer,
+    /// Every lane and every route: `/ready`.
+    Ready,
+}
+
+/// How a request may be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 503 with Retry-After: nothing was done.
+    Unavailable,
+    /// 503 without it: it may have been done.
+    Unknown,
+    /// 504: it was ended, and nothing was done.
+    TimedOut,
+}
+
+/// How a request of that class may be refused while that fault is active.
+pub fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
+    use Class::{Bound, Changing, Counter, CounterWrite, Local, Ready, Transfer, Write};
+    use Refusal::{TimedOut, Unavailable, Unknown};
+    let is_write = matches!(class, Write | CounterWrite | Transfer);
+    match (fault, class) {
+        (_, Local) => &[],
+        // It tells of each lane and each route that is not whole, whatever the reason.
+        (_, Ready) => &[Unavailable],
+
+        // The next connection takes over: a read is run again there, and only what was being
+        // written on the one that is lost is in doubt.
+        (Fault::EndOne | Fault::CutOne, Write | CounterWrite | Transfer) => &[Unavailable, Unknown],
+        (Fault::EndOne | Fault::CutOne, _) => &[],
+
+        // No connection is left, or none for a read that was lost to be run again on.
+        (
+            Fault::EndAll | Fault::Crash | Fault::Restart | Fault::TooMany | Fault::CutMany,
+            Bound,
+        ) => &[],
+        (Fault::EndAll | Fault::Crash | Fault::Restart | Fault::TooMany | Fault::CutMany, _) => {
+            match is_write {
+                true => &[Unavailable, Unknown],
+                false => &[Unavailable],
+            }
+        }
+
+        // What is shorter than a statement may take is sat out.
+        (Fault::FreezeShort | Fault::LockShort | Fault::Hog | Fault::Halt, _) => &[],
+
+        // What is longer makes statements late, those behind them wait in vain, and connections that
+        // have been silent for too long are given up.
+        (Fault::FreezeLong | Fault::FreezeOne, Bound) => &[],
+        (Fault::FreezeLong | Fault::FreezeOne, _) => match is_write {
+            true => &[Unavailable, Unknown, TimedOut],
+            false => &[Unavailable, TimedOut],
+        },
+
+        // Statements of the locked table end at their timeout. Others share their connections, so
+        // they may wait in vain; those of other lanes do not.
+        (Fault::LockLong, Counter | CounterWrite) => &[Unavailable, TimedOut],
+        (Fault::LockLong, Class::Read | Changing | Write) => &[Unavailable],
+        (Fault::LockLong, _) => &[],
+
+        // A statement is prepared again and run, unless the table changes once more meanwhile or is
+        // away. Nobody else is concerned.
+        (Fault::AddColumn | Fault::ChangeType | Fault::RenameTable, Changing) => &[Unavailable],
+        (Fault::AddColumn | Fault::ChangeType | Fault::RenameTable, _) => &[],
+
+        // Refused at once, before anything was done.
+        (Fault::Overload, _) => &[Unavailable],
+
+        // New connections wait; those that are open go on.
+        (Fault::Crowd, _) => &[],
+
+        // A connection to Postgres that is replaced or lost can't be opened again.
+        (Fault::Descriptors, Bound) => &[],
+        (Fault::Descriptors, _) => &[Unavailable],
+    }
+}

@@ -1,0 +1,72 @@
+//! Clients that leave in the middle.
+
+use crate::Soak;
+use crate::asks::{Ask, Asks};
+use crate::ledger::Outcome;
+use crate::talk::{Manner, connect, give_up, round};
+use crate::wire::Line;
+
+/// Connections that come and go: with nothing said, half a request, a whole one that nobody waits for.
+pub fn come_and_go(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect(soak) else {
+            return;
+        };
+        match asks.random.below(5) {
+            0 => {}
+            1 => {
+                let ask = asks.item();
+                let part = asks.random.below(ask.bytes.len());
+                line.send(&ask.bytes[..part]);
+            }
+            2 => {
+                let ask = asks.any();
+                line.send(&ask.bytes);
+                give_up(soak, &ask);
+            }
+            3 => {
+                let batch: Vec<Ask> = (0..30).map(|_| asks.bulky()).collect();
+                for ask in &batch {
+                    line.send(&ask.bytes);
+                    give_up(soak, ask);
+                }
+            }
+            _ => {
+                let ask = Asks::last(asks.any());
+                round(soak, &mut line, &[ask], &mut asks.random, Manner::default());
+            }
+        }
+        leave(&mut asks, line);
+        soak.ledger.count(Outcome::Ended);
+        soak.pause(asks.random.millis(0, 30));
+    }
+}
+
+/// Statements whose clients go away while they run: they are cancelled.
+pub fn abandon(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect(soak) else {
+            return;
+        };
+        if asks.random.percent(30) {
+            let ask = asks.cancellable("0.01");
+            round(soak, &mut line, &[ask], &mut asks.random, Manner::default());
+        } else {
+            let ask = asks.cancellable("3");
+            line.send(&ask.bytes);
+            soak.pause(asks.random.millis(0, 200));
+            give_up(soak, &ask);
+            leave(&mut asks, line);
+        }
+        soak.pause(asks.random.millis(0, 200));
+    }
+}
+
+fn leave(asks: &mut Asks<'_>, line: Line) {
+    match asks.random.percent(50) {
+        true => line.reset(),
+        false => drop(line),
+    }
+}

@@ -1,0 +1,37 @@
+//! `/health`, at all times.
+
+use std::time::Instant;
+
+use crate::Soak;
+use crate::asks::Asks;
+use crate::fault::Fault;
+use crate::talk::{Manner, connect, round};
+
+/// Asks for `/health` all the time, on one connection that is replaced now and then.
+pub fn ask_health(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect(soak) else {
+            return;
+        };
+        for _ in 0..asks.random.between(1, 200) {
+            let ask = asks.health();
+            let from = Instant::now();
+            if !round(soak, &mut line, &[ask], &mut asks.random, Manner::default()) {
+                break;
+            }
+            // A server that does not run, or shares its cores, answers later.
+            let faults = soak.windows.between(from, Instant::now());
+            if !faults
+                .iter()
+                .any(|it| [Fault::Halt, Fault::Hog].contains(it))
+            {
+                soak.ledger.note_health(from.elapsed());
+            }
+            soak.pause(asks.random.millis(5, 40));
+            if !soak.goes_on() {
+                break;
+            }
+        }
+    }
+}

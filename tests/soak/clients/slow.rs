@@ -1,0 +1,133 @@
+//! Clients that take their time: within the server's, past it, and for ever.
+
+use std::time::{Duration, Instant};
+
+use crate::Soak;
+use crate::asks::{Ask, Asks};
+use crate::ledger::Outcome;
+use crate::talk::{Manner, connect, connect_narrow, expect_end, give_up, round, settle};
+use crate::wire::Broken;
+
+/// The times of [`FLAGS`](crate::schema::FLAGS).
+const HEAD_AND_BODY_TIME: Duration = Duration::from_secs(3);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const WRITE_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes that come by and by but in time, and answers that are read by and by.
+pub fn trickle(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect_narrow(soak) else {
+            return;
+        };
+        for _ in 0..asks.random.between(1, 5) {
+            let ask = match asks.random.below(3) {
+                0 => asks.bulky(),
+                1 => asks.look_up(),
+                _ => asks.any_read(),
+            };
+            let manner = Manner {
+                pieces: asks.random.between(2, 40),
+                pause_ms_max: 40,
+                read_pause_ms: asks.random.below(200),
+                ..Manner::default()
+            };
+            if !round(soak, &mut line, &[ask], &mut asks.random, manner) || !soak.goes_on() {
+                break;
+            }
+        }
+    }
+}
+
+/// Heads and bodies that don't come in time: 408 and the end, not before the time is over.
+pub fn come_late(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect(soak) else {
+            return;
+        };
+        let mut ask = match asks.random.percent(50) {
+            true => asks.look_up(),
+            false => asks.item(),
+        };
+        // What is left out is at least one byte, and at least one is sent.
+        let sent = asks.random.between(1, ask.bytes.len() - 1);
+        let from = Instant::now();
+        line.send(&ask.bytes[..sent]);
+        ask.bytes.truncate(sent);
+        let answer = line.response(false);
+        let took = from.elapsed();
+        let late = matches!(&answer, Ok(response) if response.status == 408);
+        let faults = soak.windows.between(from, Instant::now());
+        if late && took >= HEAD_AND_BODY_TIME.mul_f64(0.95) {
+            soak.ledger.count(Outcome::Right);
+            expect_end(soak, &mut line, from);
+        } else if soak.is_draining() && matches!(answer, Err(Broken::Closed)) {
+            soak.ledger.count(Outcome::Ended);
+        } else {
+            let what = format!(
+                "408 is right: {:?} after {took:?}",
+                answer.map(|it| it.status)
+            );
+            soak.ledger.wrong_exchange(&what, &line, &faults);
+        }
+        soak.pause(asks.random.millis(0, 500));
+    }
+}
+
+/// Connections on which nothing is sent any more: closed without a word, not before the time.
+pub fn stay_idle(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect(soak) else {
+            return;
+        };
+        if asks.random.percent(50) {
+            let ask = asks.item();
+            round(soak, &mut line, &[ask], &mut asks.random, Manner::default());
+        }
+        line.next_round();
+        let from = Instant::now();
+        expect_end(soak, &mut line, from);
+        let took = from.elapsed();
+        if took < KEEP_ALIVE.mul_f64(0.95) && !soak.is_draining() {
+            let faults = soak.windows.between(from, Instant::now());
+            let what = format!("closed after {took:?} already");
+            soak.ledger.wrong_exchange(&what, &line, &faults);
+        }
+    }
+}
+
+/// Large answers that nobody reads, for longer than the server waits, or nearly.
+pub fn stop_reading(soak: &Soak, name: &str) {
+    let mut asks = Asks::new(soak, name);
+    while soak.goes_on() {
+        let Some(mut line) = connect_narrow(soak) else {
+            return;
+        };
+        let batch: Vec<Ask> = (0..asks.random.between(20, 32))
+            .map(|_| asks.bulky())
+            .collect();
+        let from = Instant::now();
+        for ask in &batch {
+            line.send(&ask.bytes);
+        }
+        let patient = asks.random.percent(50);
+        soak.pause(match patient {
+            true => asks.random.millis(200, 1500),
+            false => WRITE_TIME + asks.random.millis(500, 2000),
+        });
+        // From here on it is read at once, and is right as far as it goes.
+        for (index, ask) in batch.iter().enumerate() {
+            let answer = line.response(ask.head_only);
+            let ended = matches!(answer, Err(Broken::Closed | Broken::Cut));
+            if ended && from.elapsed() > WRITE_TIME.mul_f64(0.9) {
+                batch[index..].iter().for_each(|ask| give_up(soak, ask));
+                break;
+            }
+            if !settle(soak, &mut line, ask, answer, from) {
+                break;
+            }
+        }
+    }
+}

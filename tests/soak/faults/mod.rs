@@ -1,0 +1,192 @@
+//! The injector: one thread that goes through the timetable, does each fault, takes it back, and waits
+//! until the server is itself again.
+
+mod crowds;
+pub mod machine;
+pub mod proxy;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::Soak;
+use crate::asks::Asks;
+use crate::fault::{Event, Fault};
+use crate::support::{PATIENCE, Postgres};
+use crate::wire::Line;
+use machine::{Frozen, Hogs, Shortage};
+use proxy::Proxy;
+
+/// How long after it is ready again the server may still show traces of a fault.
+const RECOVERY: Duration = Duration::from_secs(1);
+
+/// Fresh connections on which `/ready` has to be 200, so that every core is met by one of them: with
+/// two cores, all of twelve are on the same one once in two thousand times.
+const READY_CONNECTIONS: usize = 12;
+
+/// The cores of [`FLAGS`](crate::schema::FLAGS).
+const CORES: &[usize] = &[0, 1];
+
+/// What the injector works on.
+pub struct Injector<'a> {
+    pub soak: &'a Soak,
+    pub postgres: &'a mut Postgres,
+    pub proxy: &'a Proxy,
+    pub server: u32,
+}
+
+impl Injector<'_> {
+    /// Goes through the timetable; returns each fault with the time that recovery took.
+    pub fn run(mut self, events: &[Event]) -> Vec<(Fault, Duration)> {
+        let mut asks = Asks::new(self.soak, "injector");
+        let start = Instant::now();
+        let mut recoveries = Vec::new();
+        for event in events {
+            self.soak.pause(event.at.saturating_sub(start.elapsed()));
+            if !self.soak.goes_on() {
+                break;
+            }
+            self.soak.windows.open(event.fault);
+            self.inject(event, &mut asks);
+            let over = Instant::now();
+            let recovered = self.wait_until_ready();
+            self.soak.windows.close(Instant::now() + RECOVERY);
+            if recovered {
+                recoveries.push((event.fault, over.elapsed()));
+            }
+        }
+        recoveries
+    }
+
+    /// Does a fault and takes it back.
+    fn inject(&mut self, event: &Event, asks: &mut Asks<'_>) {
+        let Event { fault, lasts, .. } = *event;
+        let soak = self.soak;
+        match fault {
+            Fault::EndOne => self.end_backends("order by random() limit 1"),
+            Fault::EndAll => self.end_backends(""),
+            Fault::Crash => {
+                self.postgres.crash();
+                soak.pause(lasts);
+                self.postgres.start_again();
+            }
+            Fault::Restart => {
+                self.postgres.stop();
+                soak.pause(lasts);
+                self.postgres.start_again();
+            }
+            Fault::FreezeShort | Fault::FreezeLong => {
+                let postmaster = self.postgres.server_pid();
+                let all = [vec![postmaster], machine::children(postmaster)].concat();
+                let _frozen = Frozen::freeze(&all);
+                soak.pause(lasts);
+            }
+            Fault::FreezeOne => {
+                let pid = self.backends("order by random() limit 1");
+                let _frozen = Frozen::freeze(&pid);
+                soak.pause(lasts);
+            }
+            Fault::TooMany => {
+                self.postgres.sql("alter role soak connection limit 5");
+                self.end_backends("");
+                soak.pause(lasts);
+                self.postgres.sql("alter role soak connection limit -1");
+            }
+            Fault::LockShort | Fault::LockLong => {
+                let seconds = lasts.as_secs_f64();
+                self.postgres.sql(&format!(
+                    "begin; lock table counters in access exclusive mode; \
+                     select pg_sleep({seconds}); commit"
+                ));
+            }
+            Fault::AddColumn => {
+                self.postgres
+                    .sql("alter table changing add column extra int4");
+                soak.pause(lasts);
+                self.postgres.sql("alter table changing drop column extra");
+            }
+            Fault::ChangeType => {
+                self.postgres
+                    .sql("alter table changing alter column id type int8");
+                soak.pause(lasts);
+                self.postgres
+                    .sql("alter table changing alter column id type int4");
+            }
+            Fault::RenameTable => {
+                self.postgres.sql("alter table changing rename to away");
+                soak.pause(lasts);
+                self.postgres.sql("alter table away rename to changing");
+            }
+            Fault::CutOne => self.cut(1, lasts),
+            Fault::CutMany => self.cut(asks.random.between(10, 60), lasts),
+            Fault::Overload => crowds::overload(soak, asks, lasts),
+            Fault::Crowd => crowds::crowd(soak, asks, lasts),
+            Fault::Hog => {
+                let _hogs = Hogs::start(CORES, asks.random.between(1, 3));
+                soak.pause(lasts);
+            }
+            Fault::Descriptors => {
+                let _shortage = Shortage::begin(self.server, asks.random.between(0, 3) as u64);
+                soak.pause(lasts);
+            }
+            Fault::Halt => {
+                let _frozen = Frozen::freeze(&[self.server]);
+                soak.pause(lasts);
+            }
+        }
+    }
+
+    fn end_backends(&self, which: &str) {
+        self.postgres.sql(&format!(
+            "select pg_terminate_backend(pid) from \
+             (select pid from pg_stat_activity where usename = 'soak' {which}) backends"
+        ));
+    }
+
+    fn backends(&self, which: &str) -> Vec<u32> {
+        let pids = self.postgres.sql(&format!(
+            "select pid from pg_stat_activity where usename = 'soak' {which}"
+        ));
+        pids.lines()
+            .map(|pid| pid.parse().expect("a process id"))
+            .collect()
+    }
+
+    /// Cuts replies until all are cut, or nobody has asked for so many in a while.
+    fn cut(&self, replies: usize, lasts: Duration) {
+        let before = self.proxy.cut_so_far();
+        self.proxy.cut(replies);
+        let start = Instant::now();
+        while self.proxy.cut_so_far() < before + replies && start.elapsed() < lasts.max(RECOVERY) {
+            self.soak.pause(Duration::from_millis(5));
+        }
+        self.proxy.cut(0);
+    }
+
+    /// Waits until every core can answer every route; how long that takes is the server's to answer for.
+    fn wait_until_ready(&self) -> bool {
+        let start = Instant::now();
+        while !is_ready(self.soak.address) {
+            if start.elapsed() > PATIENCE {
+                let what = format!("not ready {PATIENCE:?} after a fault was over");
+                self.soak.ledger.wrong_fact(&what);
+                return false;
+            }
+            if self.soak.is_interrupted() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+}
+
+/// Whether every core can answer every route.
+pub fn is_ready(address: SocketAddr) -> bool {
+    let ask = b"GET /ready HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n";
+    (0..READY_CONNECTIONS).all(|_| {
+        let Ok(mut line) = Line::connect(address) else {
+            return false;
+        };
+        line.send(ask) && line.response(false).is_ok_and(|it| it.status == 200)
+    })
+}
