@@ -64,7 +64,7 @@ pub fn judge(
         outcome: Outcome::Excused,
         fate: match refusal {
             Refusal::Unknown => Fate::Unknown,
-            Refusal::Unavailable | Refusal::TimedOut => Fate::NotDone,
+            Refusal::Unavailable | Refusal::TimedOut | Refusal::Internal => Fate::NotDone,
         },
     })
 }
@@ -73,7 +73,8 @@ pub fn judge(
 pub fn words(response: &Response) -> String {
     let json: Option<sonic_rs::Value> = sonic_rs::from_slice(&response.body).ok();
     let words = json.and_then(|json| json["error"].as_str().map(str::to_owned));
-    format!("{} {}", response.status, words.unwrap_or_default())
+    let words = words.as_deref().unwrap_or("/ready");
+    format!("{} {words}", response.status)
 }
 
 fn refusal(response: &Response) -> Option<Refusal> {
@@ -81,6 +82,7 @@ fn refusal(response: &Response) -> Option<Refusal> {
         (503, Some(_)) => Some(Refusal::Unavailable),
         (503, None) => Some(Refusal::Unknown),
         (504, None) => Some(Refusal::TimedOut),
+        (500, None) => Some(Refusal::Internal),
         _ => None,
     }
 }
