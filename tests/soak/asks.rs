@@ -257,6 +257,14 @@ impl<'a> Asks<'a> {
         )
     }
 
+    /// In a lane whose queue is longer than what may be in flight.
+    pub fn patient_nap(&mut self) -> Ask {
+        let id = self.random.between(1, ITEMS);
+        let body = self.item_body(id);
+        let target = format!("/patient-naps/{id}");
+        self.bare("GET", &target, Class::Slow, Expect::json(body))
+    }
+
     pub fn overdue(&mut self) -> Ask {
         let id = self.random.between(1, ITEMS);
         let expect = Expect::error(504, "The database did not answer in time");

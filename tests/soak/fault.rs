@@ -127,7 +127,12 @@ pub struct Event {
     pub at: Duration,
     pub fault: Fault,
     pub lasts: Duration,
+    /// A fault of the machine at the same time.
+    pub company: Option<Fault>,
 }
+
+/// Of 100 faults, those that come in company.
+const COMPANY_PERCENT: usize = 25;
 
 /// Without faults at the start and at the end: baselines are taken there.
 const QUIET: Duration = Duration::from_secs(5);
@@ -149,12 +154,19 @@ pub fn timetable(seed: u64, duration: Duration) -> Vec<Event> {
         }
         let fault = deck.pop().expect("it was filled");
         let (least, most) = fault.lasts();
+        let company = Some(*random.pick(&[Fault::Hog, Fault::Descriptors]))
+            .filter(|other| *other != fault && random.percent(COMPANY_PERCENT));
         let lasts = random.millis(least, most);
         let next = at + lasts + RECOVERY + random.millis(1000, 2500);
         if next + QUIET > duration {
             return events;
         }
-        events.push(Event { at, fault, lasts });
+        events.push(Event {
+            at,
+            fault,
+            lasts,
+            company,
+        });
         at = next;
     }
 }

@@ -84,7 +84,7 @@ pub const FLAGS: &[&str] = &[
     "--max-body-bytes",
     "64k",
     "--max-in-flight",
-    "400",
+    "1200",
     "--max-connections",
     "600",
 ];
@@ -98,6 +98,10 @@ version = "1"
 [lane.slow]
 connections = 2
 queue = 32
+
+[lane.patient]
+connections = 2
+queue = 4096
 
 [lane.locks]
 connections = 2
@@ -188,6 +192,14 @@ path = "/naps/{id}"
 result = "one"
 lane = "slow"
 sql = "select id, mark from items, pg_sleep(0.01) where id = :id"
+
+[[route]]
+name = "patient_nap"
+method = "GET"
+path = "/patient-naps/{id}"
+result = "one"
+lane = "patient"
+sql = "select id, mark from items, pg_sleep(0.002) where id = :id"
 
 [[route]]
 name = "overdue"

@@ -35,10 +35,10 @@ impl Windows {
         self.list().push(window);
     }
 
-    /// Sets the end of what was opened last.
+    /// Sets the end of all that are open.
     pub fn close(&self, until: Instant) {
-        if let Some(window) = self.list().last_mut() {
-            window.until = Some(until);
+        for window in self.list().iter_mut() {
+            window.until.get_or_insert(until);
         }
     }
 

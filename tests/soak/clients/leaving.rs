@@ -13,19 +13,20 @@ pub fn come_and_go(soak: &Soak, name: &str) {
         let Some(mut line) = connect(soak) else {
             return;
         };
-        match asks.random.below(5) {
-            0 => {}
-            1 => {
+        match asks.random.below(20) {
+            0..4 => {}
+            4..8 => {
                 let ask = asks.item();
                 let part = asks.random.below(ask.bytes.len());
                 line.send(&ask.bytes[..part]);
             }
-            2 => {
+            8..12 => {
                 let ask = asks.any();
                 line.send(&ask.bytes);
                 give_up(soak, &ask);
             }
-            3 => {
+            // Seldom, as what was sent is in flight until it is done, and counts for the bound.
+            12 => {
                 let batch: Vec<Ask> = (0..30).map(|_| asks.bulky()).collect();
                 for ask in &batch {
                     line.send(&ask.bytes);

@@ -5,6 +5,7 @@ mod crowds;
 pub mod machine;
 pub mod proxy;
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,13 @@ impl Injector<'_> {
             if !self.soak.goes_on() {
                 break;
             }
+            let company = event.company.map(|fault| {
+                self.soak.windows.open(fault);
+                self.begin(fault, &mut asks)
+            });
             self.soak.windows.open(event.fault);
             self.inject(event, &mut asks);
+            drop(company);
             let over = Instant::now();
             let recovered = self.wait_until_ready();
             self.soak.windows.close(Instant::now() + RECOVERY);
@@ -120,18 +126,23 @@ impl Injector<'_> {
             Fault::CutMany => self.cut(asks.random.between(10, 60), lasts),
             Fault::Overload => crowds::overload(soak, asks, lasts),
             Fault::Crowd => crowds::crowd(soak, asks, lasts),
-            Fault::Hog => {
-                let _hogs = Hogs::start(CORES, asks.random.between(1, 3));
+            Fault::Hog | Fault::Descriptors | Fault::Halt => {
+                let _lasting = self.begin(fault, asks);
                 soak.pause(lasts);
             }
+        }
+    }
+
+    /// Begins a fault of the machine, which lasts until it is dropped.
+    fn begin(&self, fault: Fault, asks: &mut Asks<'_>) -> Box<dyn Any> {
+        match fault {
+            Fault::Hog => Box::new(Hogs::start(CORES, asks.random.between(1, 3))),
             Fault::Descriptors => {
-                let _shortage = Shortage::begin(self.server, asks.random.between(0, 3) as u64);
-                soak.pause(lasts);
+                let spare = asks.random.between(0, 3) as u64;
+                Box::new(Shortage::begin(self.server, spare))
             }
-            Fault::Halt => {
-                let _frozen = Frozen::freeze(&[self.server]);
-                soak.pause(lasts);
-            }
+            Fault::Halt => Box::new(Frozen::freeze(&[self.server])),
+            other => unreachable!("{other:?} does not last by itself"),
         }
     }
 
