@@ -142,7 +142,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                 &self.transport,
                 &*self.handler,
                 &self.limits,
-                self.pending.is_empty(),
+                self.pending.len(),
             );
             match taken {
                 Taken::Nothing => break,

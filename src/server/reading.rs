@@ -75,17 +75,17 @@ impl Reading {
         self.head.method() == Method::Head
     }
 
-    /// Takes one request. `first_in_line`: every earlier answer has been written.
+    /// Takes one request. `company`: earlier ones whose answers have not been written.
     pub fn take<T: Transport, H: Handler>(
         &mut self,
         transport: &T,
         handler: &H,
         limits: &Limits,
-        first_in_line: bool,
+        company: usize,
     ) -> Taken {
         let taken = match self.body.take() {
-            None => self.take_head(transport, handler, limits, first_in_line),
-            Some(body) => self.take_body(body, transport, handler, first_in_line),
+            None => self.take_head(transport, handler, limits, company),
+            Some(body) => self.take_body(body, transport, handler, company),
         };
         taken.unwrap_or_else(|fault| Taken::Refused {
             reply: handler.fault(fault.status(), fault.message()),
@@ -98,7 +98,7 @@ impl Reading {
         transport: &T,
         handler: &H,
         limits: &Limits,
-        first_in_line: bool,
+        company: usize,
     ) -> Result<Taken, Fault> {
         let unread = transport.unread();
         if unread <= self.seen {
@@ -114,7 +114,9 @@ impl Reading {
                 Parsed::Complete => {}
             }
             if head.framing() == Framing::None {
-                let handled = guarded(handler, || handler.handle(&head.request(input), b""));
+                let handled = guarded(handler, || {
+                    handler.handle(&head.request(input), b"", company)
+                });
                 return Ok((Some(begun(head, handled)), head.len()));
             }
             let mut decoder = BodyDecoder::new(head.framing(), limits.body_bytes)?;
@@ -122,7 +124,9 @@ impl Reading {
             let progress = decoder.decode(&input[head.len()..], &mut bytes)?;
             let consumed = head.len() + progress.consumed;
             if progress.done {
-                let handled = guarded(handler, || handler.handle(&head.request(input), &bytes));
+                let handled = guarded(handler, || {
+                    handler.handle(&head.request(input), &bytes, company)
+                });
                 return Ok((Some(begun(head, handled)), consumed));
             }
             if let Some(reply) = handler.refuse_early(&head.request(input)) {
@@ -146,7 +150,7 @@ impl Reading {
             }
             None if self.body.is_some() => {
                 self.seen = 0;
-                self.continue_if_due(transport, first_in_line);
+                self.continue_if_due(transport, company);
                 Ok(Taken::Nothing)
             }
             None => {
@@ -161,27 +165,27 @@ impl Reading {
         mut body: Body,
         transport: &T,
         handler: &H,
-        first_in_line: bool,
+        company: usize,
     ) -> Result<Taken, Fault> {
         let progress = transport.with_input(|input| body.decoder.decode(input, &mut body.bytes))?;
         transport.consume(progress.consumed);
         if !progress.done {
             self.body = Some(body);
-            self.continue_if_due(transport, first_in_line);
+            self.continue_if_due(transport, company);
             return Ok(Taken::Nothing);
         }
         let head = &self.head;
         let handled = guarded(handler, || {
-            handler.handle(&head.request(&body.head_bytes), &body.bytes)
+            handler.handle(&head.request(&body.head_bytes), &body.bytes, company)
         });
         let taken = begun(head, handled);
         self.head.reset();
         Ok(taken)
     }
 
-    fn continue_if_due<T: Transport>(&mut self, transport: &T, first_in_line: bool) {
+    fn continue_if_due<T: Transport>(&mut self, transport: &T, company: usize) {
         if let Some(body) = &mut self.body
-            && first_in_line
+            && company == 0
             && std::mem::take(&mut body.continue_due)
         {
             transport.write(continue_100);

@@ -225,7 +225,7 @@ impl Script {
 pub struct Shared(pub Rc<Script>);
 
 impl Handler for Shared {
-    fn handle(&self, request: &Request<'_>, body: &[u8]) -> Handled {
+    fn handle(&self, request: &Request<'_>, body: &[u8], _company: usize) -> Handled {
         self.0.handled.set(self.0.handled.get() + 1);
         let path = request.path();
         let body = String::from_utf8_lossy(body);
