@@ -204,6 +204,10 @@ pub struct Machine {
     #[arg(long, env = "PINION_ACQUIRE_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
           default_value = "1s", help_heading = "Postgres")]
     pub acquire_timeout: Duration,
+    /// How long a request may wait for Postgres during an overload; past it 503; 0s for no such bound
+    #[arg(long, env = "PINION_QUEUE_TARGET", value_name = "TIME", value_parser = duration::parse,
+          default_value = "20ms", help_heading = "Postgres")]
+    pub queue_target: Duration,
     /// Age at which a Postgres connection is replaced; 0s for never
     #[arg(long, env = "PINION_RECYCLE", value_name = "TIME", value_parser = duration::parse,
           default_value = "1h", help_heading = "Postgres")]

@@ -120,6 +120,8 @@ pub struct Postgres {
     pub statement_timeout: Duration,
     /// Wait for a place on a connection.
     pub acquire_timeout: Duration,
+    /// Wait for Postgres during an overload; zero for no such bound.
+    pub queue_target: Duration,
     /// Age at which a connection is replaced; zero for never.
     pub recycle: Duration,
 }
@@ -184,6 +186,7 @@ impl Config {
                 connections: flags.connections_per_core,
                 statement_timeout: flags.statement_timeout,
                 acquire_timeout: flags.acquire_timeout,
+                queue_target: flags.queue_target,
                 recycle: flags.recycle,
             },
             log: flags.log.clone(),

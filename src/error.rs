@@ -23,6 +23,11 @@ pub enum Failure {
     OutcomeUnknown,
     /// Past `--max-in-flight` or the bound of the lane's queue.
     Busy,
+    /// It would have waited for longer than `--queue-target`: more is asked than can be answered.
+    Overloaded {
+        /// In how many seconds there may be room.
+        seconds: u32,
+    },
     /// No place on a connection within `--acquire-timeout`.
     AcquireTimeout,
     /// The route's statement does not prepare on this database, or no longer has the types that
@@ -52,6 +57,7 @@ impl Failure {
                 "Database connection lost: it is not known whether the change was made".into(),
             ),
             Failure::Busy => (503, "Too many requests in flight".into()),
+            Failure::Overloaded { .. } => (503, "Too many requests at present".into()),
             Failure::AcquireTimeout => (503, "No database connection became free in time".into()),
             Failure::NotPrepared => (503, "Not available on the present database".into()),
             Failure::TooLarge => (500, "Result too large".into()),
@@ -61,9 +67,12 @@ impl Failure {
 
     /// Seconds for `Retry-After`, where trying again may help.
     pub fn retry_after(&self) -> Option<u32> {
-        // An outcome that is not known must not be repeated blindly.
-        let again = self.answer().0 == 503 && *self != Failure::OutcomeUnknown;
-        again.then_some(RETRY_AFTER_SECONDS)
+        match self {
+            Failure::Overloaded { seconds } => Some(*seconds),
+            // An outcome that is not known must not be repeated blindly.
+            Failure::OutcomeUnknown => None,
+            _ => (self.answer().0 == 503).then_some(RETRY_AFTER_SECONDS),
+        }
     }
 }
 
@@ -146,5 +155,6 @@ mod tests {
         assert_eq!(Failure::OutcomeUnknown.answer().0, 503);
         assert_eq!(Failure::OutcomeUnknown.retry_after(), None);
         assert_eq!(Failure::Busy.retry_after(), Some(1));
+        assert_eq!(Failure::Overloaded { seconds: 3 }.retry_after(), Some(3));
     }
 }

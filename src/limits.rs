@@ -125,6 +125,38 @@ pub const STALLED: Duration = Duration::from_millis(50);
 /// gets no more of them, and its routes' batches no longer wait for it. Postgres is late then, or frozen.
 pub const OVERDUE_GRACE: Duration = Duration::from_millis(250);
 
+/// How long a request may wait for Postgres while a lane or a batched route has more to do than it can, on
+/// top of a statement's own time; who would wait longer is refused at once. Long enough to keep every
+/// connection at work over a slow pass, and not much beside the time of a statement that is worth waiting
+/// for. Flag `--queue-target`.
+pub const QUEUE_TARGET: Duration = Duration::from_millis(20);
+
+/// How long the wait has to be longer than [`QUEUE_TARGET`], and how long nobody may have been refused, for
+/// an overload to begin and to end. What is over sooner is a burst (RFC 8289 §4.3 has the same 100 ms).
+pub const OVERLOAD_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many times [`QUEUE_TARGET`] a queue may last that does not grow: so many clients as wait for one answer
+/// before they ask for the next make it, and none of them is better off with a refusal.
+pub const OVERLOAD_STANDING: u32 = 5;
+
+/// Requests that have to be waiting or in flight all the time for it to be an overload: what a few clients
+/// ask for at a time is none, however long a machine stands still.
+pub const OVERLOAD_LEAST: usize = 16;
+
+/// Requests for each connection that are let in during an overload, however long they take: one that runs
+/// and one that follows it.
+pub const OVERLOAD_ROOM: usize = 2;
+
+/// Statements in flight on one connection that are sent although they take longer than [`QUEUE_TARGET`]
+/// together. What is not sent can go to the connection that is free first, and can be refused.
+pub const PIPELINE_DEPTH_SLOW: u32 = 4;
+
+/// Seconds of a `Retry-After` at the most (RFC 9110 §10.2.3).
+pub const RETRY_AFTER_MAX: u32 = 8;
+
+/// How often the log is told how many requests were refused, and why.
+pub const SHEDS_TOLD_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long past the statement timeout a connection may stay silent with statements in flight
 /// before it is taken for dead. Postgres itself ends a statement at its timeout.
 pub const SILENCE_GRACE: Duration = Duration::from_secs(2);

@@ -358,6 +358,7 @@ mod tests {
             connections: limits::CONNECTIONS_PER_CORE,
             statement_timeout: limits::STATEMENT_TIMEOUT,
             acquire_timeout: Duration::from_secs(1),
+            queue_target: limits::QUEUE_TARGET,
             recycle: Duration::ZERO,
         };
         let api = api::load("shop.toml", crate::demo::ROUTES).expect("the shop");

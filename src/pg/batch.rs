@@ -22,11 +22,13 @@ use std::time::Instant;
 use super::Database;
 use super::batch_sizes::BatchSizes;
 use super::execute::Answered;
+use super::gate::Gate;
 use super::lane::{Lane, Permit};
 use super::rows::Shape;
 use super::statements::Description;
 use super::wire::{Answer, End};
 use crate::api::{Bound, Route};
+use crate::config;
 use crate::error::Failure;
 use crate::limits;
 
@@ -39,6 +41,7 @@ pub(super) struct Batcher {
     route: usize,
     shape: Shape,
     lane: Rc<Lane>,
+    gate: Rc<Gate>,
     keys_max: usize,
     /// Requests in the next batch: fewer than `keys_max` where those took too long.
     room: Cell<usize>,
@@ -91,12 +94,22 @@ impl Drop for Turn {
 }
 
 impl Batcher {
-    pub(super) fn new(index: usize, route: &Route, lane: Rc<Lane>) -> Rc<Batcher> {
+    pub(super) fn new(
+        index: usize,
+        route: &Route,
+        lane: Rc<Lane>,
+        settings: &config::Postgres,
+        now: Instant,
+    ) -> Rc<Batcher> {
         let keys_max = route.batch.keys_max;
+        let (target, patience) = (settings.queue_target, settings.acquire_timeout);
+        // One in each batch that may be in flight, and one in the next.
+        let least_room = limits::OVERLOAD_ROOM * (route.batch.in_flight_max + 1);
         Rc::new(Batcher {
             route: index,
             shape: Shape::of(route),
             lane,
+            gate: Gate::new(target, patience, least_room, now),
             keys_max,
             room: Cell::new(keys_max),
             filled: Cell::new(0),
@@ -183,6 +196,19 @@ impl Batcher {
         });
     }
 
+    /// Refuses up to `count` of those that wait, those who have waited the longest.
+    pub(super) fn refuse_excess(&self, count: usize) {
+        let mut waiting = self.waiting.borrow_mut();
+        let count = count.min(waiting.len());
+        for member in waiting.drain(..count) {
+            member.finish(Outcome::Failed(self.gate.overloaded()));
+        }
+    }
+
+    pub(super) fn gate(&self) -> &Rc<Gate> {
+        &self.gate
+    }
+
     /// How many requests its batches had.
     pub(super) fn sizes(&self) -> &BatchSizes {
         &self.sizes
@@ -245,11 +271,13 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
     let sending = Sending::register(&batcher, full);
     while !sending.relieved.get() {
         let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
-        match batcher.lane.acquire().await {
+        // Its requests were let in, each of them.
+        match batcher.lane.acquire_again().await {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
             Ok(permit) => {
                 let count = members.len();
-                sending.since.set(Some(database.ring.now()));
+                let sent = database.ring.now();
+                sending.since.set(Some(sent));
                 let in_time = match <[Rc<Member>; 1]>::try_from(members) {
                     Ok([member]) => {
                         member.run_alone(permit).await;
@@ -259,6 +287,7 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
                 };
                 sending.since.set(None);
                 batcher.learn(count, in_time);
+                batcher.gate.note_round_trip(database.ring.now() - sent);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Database;
 use super::batch::Outcome;
 use super::connect;
+use super::gate::Admitted;
 use super::lane::Permit;
 use super::link::Link;
 use super::mend::Trouble;
@@ -90,8 +91,22 @@ impl Retries {
 }
 
 impl Database {
-    /// Runs a route's statement with bound parameters: in a batch where the route has them.
+    /// Runs a route's statement with bound parameters, for a request that was let in.
     pub async fn execute(
+        self: &Rc<Self>,
+        route: usize,
+        description: Rc<Description>,
+        bound: Bound,
+        running: Option<&Running>,
+        admitted: Admitted,
+    ) -> Result<Answered, Failure> {
+        let answered = self.answer(route, description, bound, running).await;
+        admitted.end(self.ring.now(), answered.as_ref().err());
+        answered
+    }
+
+    /// In a batch where the route has them.
+    async fn answer(
         self: &Rc<Self>,
         route: usize,
         description: Rc<Description>,
@@ -309,8 +324,10 @@ impl Database {
             return Err(Attempt::Unsent);
         }
         let answer = single.wait().await;
-        let taken = self.ring.now() - permit.link.begun(sent);
+        let now = self.ring.now();
+        let taken = now - permit.link.begun(sent);
         self.routes[route].note_time(taken);
+        permit.lane.note_time(taken, now - sent);
         match answer {
             (End::Complete, rows) => self.accept(route, prepared, rows),
             (End::Refused(stage, refusal), _) => {

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::connect::within;
+use super::gate::Gate;
 use super::link::Link;
 use crate::api::Api;
 use crate::config;
@@ -91,7 +92,12 @@ pub struct Lane {
     pub recycle: Duration,
     pub(super) acquire_timeout: Duration,
     links: Vec<Rc<Link>>,
-    depth: u32,
+    gate: Rc<Gate>,
+    depth_max: u32,
+    /// Statements in flight on one connection: fewer where they take long.
+    depth: Cell<u32>,
+    /// How long one statement takes, in the mean of the last ones: each counts an eighth.
+    takes: Cell<Duration>,
     pub(super) queue_max: usize,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
     /// Since when no link is up.
@@ -113,7 +119,9 @@ struct Waiting<'a> {
 #[derive(Default)]
 struct Waiter {
     link: RefCell<Option<Rc<Link>>>,
-    refused: Cell<bool>,
+    refused: RefCell<Option<Failure>>,
+    /// Not let in before: it may be refused because there are too many.
+    is_new: bool,
     /// Taken out of the queue, with a link or refused.
     left: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -138,7 +146,15 @@ impl Lane {
             links: (0..group.connections)
                 .map(|_| Link::new(ring.now()))
                 .collect(),
-            depth: group.depth,
+            gate: Gate::new(
+                settings.queue_target,
+                settings.acquire_timeout,
+                limits::OVERLOAD_ROOM * group.connections,
+                ring.now(),
+            ),
+            depth_max: group.depth,
+            depth: Cell::new(group.depth),
+            takes: Cell::default(),
             queue_max: group.queue,
             waiting: RefCell::default(),
             down_since: Cell::new(Some(ring.now())),
@@ -149,11 +165,36 @@ impl Lane {
 
     /// Whether a cancellation may end whatever a connection of this lane runs.
     pub(super) fn cancellable(&self) -> bool {
-        self.depth == 1
+        self.depth_max == 1
     }
 
     pub(super) fn links(&self) -> &[Rc<Link>] {
         &self.links
+    }
+
+    pub(super) fn gate(&self) -> &Rc<Gate> {
+        &self.gate
+    }
+
+    /// Learns from a statement that `took` so long since it was the first in line on its connection, and
+    /// was answered so long after it was sent, how many may be in flight on one: not more than are answered
+    /// in good time, as what is sent can't be refused, and waits for those before it.
+    pub(super) fn note_time(&self, took: Duration, round_trip: Duration) {
+        self.gate.note_round_trip(round_trip);
+        let takes = (self.takes.get() * 7 + took) / 8;
+        self.takes.set(takes);
+        let good_time = self.gate.in_good_time();
+        let depth = match takes * self.depth_max <= good_time || self.gate.is_unbounded() {
+            true => self.depth_max,
+            false => (good_time.as_nanos() / takes.as_nanos()) as u32,
+        };
+        let least = limits::PIPELINE_DEPTH_SLOW.min(self.depth_max);
+        self.depth.set(depth.max(least));
+    }
+
+    /// No connection is up.
+    pub(super) fn is_down(&self) -> bool {
+        self.down_since.get().is_some()
     }
 
     /// Why the lane has no connection, if it has none.
@@ -165,15 +206,15 @@ impl Lane {
 
     /// A place on the least busy connection: at once, or after a bounded wait in a bounded queue.
     pub async fn acquire(self: &Rc<Self>) -> Result<Permit, Failure> {
-        self.acquire_with(self.queue_max).await
+        self.acquire_as(true).await
     }
 
     /// The same for a request that was let in before: the bound of the queue is for new ones.
     pub(super) async fn acquire_again(self: &Rc<Self>) -> Result<Permit, Failure> {
-        self.acquire_with(usize::MAX).await
+        self.acquire_as(false).await
     }
 
-    async fn acquire_with(self: &Rc<Self>, queue_max: usize) -> Result<Permit, Failure> {
+    async fn acquire_as(self: &Rc<Self>, is_new: bool) -> Result<Permit, Failure> {
         if self.waiting.borrow().is_empty()
             && let Some(link) = self.free_link()
         {
@@ -183,14 +224,17 @@ impl Lane {
         if down_for.is_some_and(|time| time >= limits::DOWN_PATIENCE) {
             return Err(Failure::Unavailable);
         }
-        if self.waiting.borrow().len() >= queue_max {
+        if is_new && self.waiting.borrow().len() >= self.queue_max {
             return Err(Failure::Busy);
         }
-        self.wait().await
+        self.wait(is_new).await
     }
 
-    async fn wait(self: &Rc<Self>) -> Result<Permit, Failure> {
-        let waiter = Rc::new(Waiter::default());
+    async fn wait(self: &Rc<Self>, is_new: bool) -> Result<Permit, Failure> {
+        let waiter = Rc::new(Waiter {
+            is_new,
+            ..Waiter::default()
+        });
         self.waiting.borrow_mut().push_back(waiter.clone());
         let waiting = Waiting { lane: self, waiter };
         let granted = poll_fn(|context| waiting.poll(context));
@@ -220,7 +264,7 @@ impl Lane {
         }
         let now = self.ring.now();
         let mut usable = self.links.iter().filter(|link| link.usable());
-        let link = usable.find(|link| link.is_swift(now) && link.in_flight() < self.depth)?;
+        let link = usable.find(|link| link.is_swift(now) && link.in_flight() < self.depth.get())?;
         Some(self.permit(link.clone()))
     }
 
@@ -230,7 +274,7 @@ impl Lane {
         let now = self.ring.now();
         let overdue = self.overdue_after();
         let free = self.links.iter().filter(|link| {
-            let room = link.usable() && link.in_flight() < self.depth;
+            let room = link.usable() && link.in_flight() < self.depth.get();
             room && overdue.is_none_or(|after| link.silent(now) <= after)
         });
         free.min_by_key(|link| (link.silent(now) > limits::STALLED, link.in_flight()))
@@ -262,7 +306,9 @@ impl Lane {
     pub(super) fn link_up(&self) -> bool {
         if self.down_since.take().is_some() {
             self.down_reason.borrow_mut().clear();
+            self.gate.reset(self.ring.now());
         }
+        self.count_links();
         self.serve_waiting();
         let whole = self.links.iter().all(|link| link.usable());
         whole && !std::mem::take(&mut *self.told.borrow_mut()).is_empty()
@@ -272,6 +318,7 @@ impl Lane {
     /// log: a reason is told once until the lane is whole again, however many connections and
     /// attempts meet with it, and once more when the last connection goes.
     pub(super) fn link_down(&self, reason: &str) -> bool {
+        self.count_links();
         let mut told = self.told.borrow_mut();
         if !self.links.iter().any(|link| link.usable()) {
             if self.down_since.get().is_none() {
@@ -287,16 +334,34 @@ impl Lane {
         news
     }
 
+    /// Each connection that serves has room for some.
+    fn count_links(&self) {
+        let usable = self.links.iter().filter(|link| link.usable()).count();
+        self.gate
+            .set_least_room(limits::OVERLOAD_ROOM * usable.max(1));
+    }
+
     /// Refuses those that wait once the lane has been down for too long.
     pub(super) fn refuse_waiting(&self) {
         let down_for = self.down_since.get().map(|since| self.ring.now() - since);
         if down_for.is_some_and(|time| time >= limits::DOWN_PATIENCE) {
             for waiter in self.waiting.borrow_mut().drain(..) {
-                waiter.left.set(true);
-                waiter.refused.set(true);
-                waiter.wake();
+                waiter.refuse(Failure::Unavailable);
             }
         }
+    }
+
+    /// Refuses up to `count` of those that wait, those who have waited the longest.
+    pub(super) fn refuse_excess(&self, count: usize) {
+        let mut left = count;
+        self.waiting.borrow_mut().retain(|waiter| {
+            let refused = waiter.is_new && left > 0;
+            if refused {
+                left -= 1;
+                waiter.refuse(self.gate.overloaded());
+            }
+            !refused
+        });
     }
 }
 
@@ -308,8 +373,8 @@ impl Waiting<'_> {
                 link,
             }));
         }
-        if self.waiter.refused.get() {
-            return Poll::Ready(Err(Failure::Unavailable));
+        if let Some(failure) = self.waiter.refused.take() {
+            return Poll::Ready(Err(failure));
         }
         self.waiter.waker.replace(Some(context.waker().clone()));
         Poll::Pending
@@ -332,6 +397,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Waiter {
+    fn refuse(&self, failure: Failure) {
+        self.left.set(true);
+        self.refused.replace(Some(failure));
+        self.wake();
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

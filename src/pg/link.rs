@@ -439,6 +439,7 @@ pub(super) async fn watch(database: Rc<Database>, lane: Rc<Lane>) {
         let before = ring.now();
         ring.sleep(WATCH_INTERVAL).await;
         lane.refuse_waiting();
+        database.log_sheds(&lane);
         // A core that stood still has not heard what has arrived meanwhile: it will by the next look.
         if ring.now() - before > 4 * WATCH_INTERVAL {
             continue;

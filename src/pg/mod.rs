@@ -2,22 +2,25 @@
 //!
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
 //! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it
-//! (`judgement` asks `eligible` once which are batched), `link` keeps one connection alive, `lane` is a
-//! group of links with a bounded queue in front, `batch` gathers requests (`batch_sizes` counts them),
-//! `execute` runs one request's statement, `rows` makes JSON of its rows, `mend` prepares again what
-//! DDL changed, `told` keeps the log from being told of one cause for each request.
+//! (`judgement` asks `eligible` once which are batched), `link` keeps one connection alive, `gate` says
+//! who is let in (`sheds` counts the others), `lane` is a group of links with a bounded queue in front,
+//! `batch` gathers requests (`batch_sizes` counts them), `execute` runs one request's statement, `rows`
+//! makes JSON of its rows, `mend` prepares again what DDL changed, `told` keeps the log from being told
+//! of one cause for each request.
 
 mod batch;
 mod batch_sizes;
 pub mod connect;
 pub mod eligible;
 pub mod execute;
+mod gate;
 mod judgement;
 pub mod lane;
 pub mod link;
 mod mend;
 mod message;
 mod rows;
+mod sheds;
 pub mod statements;
 mod told;
 pub mod url;
@@ -30,11 +33,15 @@ use std::time::{Duration, Instant};
 
 use crate::api::{Api, BatchMode};
 use crate::config;
+use crate::error::Failure;
 use crate::limits;
 use crate::ring::Ring;
 
 use batch::Batcher;
+pub use gate::Admitted;
+use gate::Gate;
 use lane::Lane;
+pub use sheds::Cause;
 use statements::{Description, Prepared};
 use told::Told;
 use url::Target;
@@ -110,7 +117,7 @@ impl Database {
             Route {
                 lane,
                 known: RefCell::new(Known::Nothing),
-                batcher: Batcher::new(index, route, lanes[lane].clone()),
+                batcher: Batcher::new(index, route, lanes[lane].clone(), settings, ring.now()),
                 wanted: Cell::new(false),
                 doubted: Cell::new(None),
                 takes: Cell::new(TAKES_AT_FIRST),
@@ -158,6 +165,60 @@ impl Database {
             Known::Nothing | Known::Fault(_) => {
                 route.wanted.set(true);
                 None
+            }
+        }
+    }
+
+    /// Lets a request of a route in, before anything is done for it, or refuses it because it would wait for
+    /// too long. `company` are the requests before it on its client's connection that are not answered yet.
+    pub fn admit(
+        &self,
+        route: usize,
+        description: &Description,
+        company: usize,
+    ) -> Result<Admitted, Failure> {
+        let batched = description.is_batched();
+        let gate = self.gate(route, batched);
+        let admitted = gate.admit(self.ring.now(), company);
+        let (Route { lane, batcher, .. }, excess) = (&self.routes[route], gate.take_excess());
+        let lane = &self.lanes[*lane];
+        if excess > 0 {
+            match batched {
+                true => batcher.refuse_excess(excess),
+                false => lane.refuse_excess(excess),
+            }
+        }
+        match admitted {
+            // How long that takes is not for the gate to say.
+            Err(_) if lane.is_down() => Ok(gate.let_in()),
+            admitted => admitted,
+        }
+    }
+
+    /// Counts a request of a route that was refused elsewhere.
+    pub fn count_shed(&self, route: usize, description: &Description, cause: Cause) {
+        let gate = self.gate(route, description.is_batched());
+        gate.sheds().count(cause);
+    }
+
+    fn gate(&self, route: usize, batched: bool) -> &Rc<Gate> {
+        let Route { lane, batcher, .. } = &self.routes[route];
+        match batched {
+            true => batcher.gate(),
+            false => self.lanes[*lane].gate(),
+        }
+    }
+
+    /// Tells the log how many requests of a lane were refused for want of room, if there is news.
+    fn log_sheds(&self, lane: &Lane) {
+        let now = self.ring.now();
+        if let Some(refused) = lane.gate().sheds().news(now) {
+            tracing::warn!(lane = lane.name, refused, "too many requests");
+        }
+        for &route in &lane.routes {
+            if let Some(refused) = self.routes[route].batcher.gate().sheds().news(now) {
+                let name = &self.api.routes[route].name;
+                tracing::warn!(route = name, refused, "too many requests");
             }
         }
     }

@@ -12,8 +12,8 @@ use crate::error::Failure;
 use crate::guard::RequestId;
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
 use crate::limits;
-use crate::pg::Database;
 use crate::pg::execute::{Answered, Running};
+use crate::pg::{Cause, Database};
 use crate::ring::Ring;
 
 /// What the requests of one core share.
@@ -138,6 +138,7 @@ impl Core {
         captures: &api::Captures<'_>,
         request: &Request<'_>,
         body: &[u8],
+        company: usize,
     ) -> Handled {
         let id = RequestId::of(request);
         let Some(description) = self.database.description(route) else {
@@ -148,7 +149,13 @@ impl Core {
             return Handled::Now(failed(&failure, &id));
         };
         let Some(place) = Place::take(&self.load, self.in_flight_max) else {
+            self.database
+                .count_shed(route, &description, Cause::InFlight);
             return Handled::Now(failed(&Failure::Busy, &id));
+        };
+        let admitted = match self.database.admit(route, &description, company) {
+            Ok(admitted) => admitted,
+            Err(failure) => return Handled::Now(failed(&failure, &id)),
         };
         let bytes = place.expected(route);
         let mut bound = Bound::default();
@@ -175,7 +182,13 @@ impl Core {
         });
         let future = Box::pin(async move {
             let answered = database
-                .execute(route, description.clone(), bound, running.as_deref())
+                .execute(
+                    route,
+                    description.clone(),
+                    bound,
+                    running.as_deref(),
+                    admitted,
+                )
                 .await;
             match answered {
                 Ok(answered) => {
@@ -194,10 +207,10 @@ impl Core {
 }
 
 impl Handler for Core {
-    fn handle(&self, request: &Request<'_>, body: &[u8]) -> Handled {
+    fn handle(&self, request: &Request<'_>, body: &[u8], company: usize) -> Handled {
         let path = normalize_path(request.path());
         match self.find(request, &path) {
-            Ok((route, captures)) => self.serve_route(route, &captures, request, body),
+            Ok((route, captures)) => self.serve_route(route, &captures, request, body, company),
             Err(reply) => Handled::Now(reply),
         }
     }

@@ -43,6 +43,10 @@ impl Pending {
         self.queue.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether there is room for one more.
     pub(super) fn has_room(&self) -> bool {
         self.is_empty()

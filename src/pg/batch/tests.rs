@@ -26,6 +26,7 @@ fn with_batcher<F: Future<Output = ()> + 'static>(
         connections: 1,
         statement_timeout: Duration::from_millis(500),
         acquire_timeout: Duration::from_millis(50),
+        queue_target: limits::QUEUE_TARGET,
         recycle: Duration::ZERO,
     };
     let groups = lane::groups(&api, &settings);
@@ -41,7 +42,7 @@ fn with_batcher<F: Future<Output = ()> + 'static>(
     });
     ring::run(None, &ring::Options::default(), |ring| {
         let lane = Lane::new(&ring, &groups[0], &settings);
-        let batcher = Batcher::new(0, &api.routes[0], lane);
+        let batcher = Batcher::new(0, &api.routes[0], lane, &settings, ring.now());
         test(ring, batcher, description)
     })
     .expect("a ring");

@@ -6,6 +6,7 @@ fn settings() -> config::Postgres {
         connections: 4,
         statement_timeout: Duration::from_millis(500),
         acquire_timeout: Duration::from_millis(50),
+        queue_target: limits::QUEUE_TARGET,
         recycle: Duration::ZERO,
     }
 }
