@@ -20,8 +20,10 @@ pub enum Fault {
     MalformedTarget,
     /// `#` in the target: fragments are never sent (RFC 9112 §3.2, RFC 9110 §7.1).
     FragmentInTarget,
-    /// Neither origin-form, nor absolute-form of http(s), nor `*` with OPTIONS (RFC 9112 §3.2).
+    /// Neither origin-form, nor absolute-form of http, nor `*` with OPTIONS (RFC 9112 §3.2).
     UnsupportedTargetForm,
+    /// An https target on a connection that is not secured (RFC 9110 §7.4): 421.
+    MisdirectedTarget,
     /// The target is longer than the limit (RFC 9110 §15.5.15): 414.
     TargetTooLong,
     /// The request line ends after the target: HTTP/0.9 (RFC 9112 §3).
@@ -81,6 +83,7 @@ impl Fault {
             Fault::BodyTooLarge => 413,
             Fault::TargetTooLong => 414,
             Fault::UnknownExpectation => 417,
+            Fault::MisdirectedTarget => 421,
             Fault::TooManyFields | Fault::HeadTooLarge | Fault::TrailersTooLarge => 431,
             Fault::UnknownMethod | Fault::UnsupportedTransferCoding => 501,
             Fault::UnsupportedVersion => 505,
@@ -99,6 +102,7 @@ impl Fault {
             Fault::MalformedTarget => "Malformed request target",
             Fault::FragmentInTarget => "Fragment in request target",
             Fault::UnsupportedTargetForm => "Unsupported form of request target",
+            Fault::MisdirectedTarget => "This connection is not secured, as https has to be",
             Fault::TargetTooLong => "Request target too long",
             Fault::MissingVersion => "Request line without HTTP version",
             Fault::MalformedVersion => "Malformed HTTP version",

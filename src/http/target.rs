@@ -51,20 +51,20 @@ impl Target {
     /// `http://host:port/path?query`; everything else, `host:port` among them, is refused.
     fn absolute_form(bytes: &[u8], span: Span) -> Result<Target, Fault> {
         let target = span.of(bytes);
-        let scheme_length = ["http://", "https://"]
-            .iter()
-            .find(|scheme| {
-                let start = target.get(..scheme.len());
-                start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-            })
-            .ok_or(Fault::UnsupportedTargetForm)?
-            .len();
+        let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+            let start = target.get(..scheme.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+        });
+        let scheme_length = scheme.ok_or(Fault::UnsupportedTargetForm)?.len();
         let authority_length = target[scheme_length..]
             .iter()
             .position(|octet| matches!(octet, b'/' | b'?'))
             .unwrap_or(target.len() - scheme_length);
         let authority = span.part(scheme_length, scheme_length + authority_length);
         check_host(authority.of(bytes))?;
+        if scheme_length > "http://".len() {
+            return Err(Fault::MisdirectedTarget);
+        }
         let rest = span.part(scheme_length + authority_length, target.len());
         Ok(Target {
             authority: Some(authority),

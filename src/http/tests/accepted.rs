@@ -72,7 +72,7 @@ fn targets_that_pass() {
         ("9112 §3.2.2", "http://other/a?b", "/a", Some("b"), "other"),
         (
             "9112 §3.2.2",
-            "HTTPS://other:8443/a",
+            "HTTP://other:8443/a",
             "/a",
             None,
             "other:8443",

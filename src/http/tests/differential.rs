@@ -44,7 +44,8 @@ fn only_refused_here(fault: Fault) -> bool {
         Fault::UnknownMethod
         | Fault::FragmentInTarget
         | Fault::MalformedTarget
-        | Fault::UnsupportedTargetForm => true,
+        | Fault::UnsupportedTargetForm
+        | Fault::MisdirectedTarget => true,
         // It doesn't look into fields.
         Fault::MissingHost
         | Fault::RepeatedHost

@@ -125,6 +125,11 @@ const REFUSED: &[(&str, &str, Fault)] = &[
         Fault::FragmentInTarget,
     ),
     (
+        "9110 §7.4",
+        "GET https://example.com/ HTTP/1.1\r\n{E}",
+        Fault::MisdirectedTarget,
+    ),
+    (
         "9112 §3.2.1",
         "GET users/1 HTTP/1.1\r\n{E}",
         Fault::UnsupportedTargetForm,
@@ -498,6 +503,7 @@ fn every_fault_of_a_head_has_a_row() {
         MalformedTarget,
         FragmentInTarget,
         UnsupportedTargetForm,
+        MisdirectedTarget,
         MissingVersion,
         MalformedVersion,
         UnsupportedVersion,
@@ -533,6 +539,7 @@ fn statuses() {
         (Fault::BodyTooLarge, 413),
         (Fault::TargetTooLong, 414),
         (Fault::UnknownExpectation, 417),
+        (Fault::MisdirectedTarget, 421),
         (Fault::HeadTooLarge, 431),
         (Fault::TooManyFields, 431),
         (Fault::TrailersTooLarge, 431),
