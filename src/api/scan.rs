@@ -9,8 +9,9 @@ pub(super) struct Scan {
     pub(super) holds_nul: bool,
 }
 
-/// Bounds the nesting, so that no document can exhaust the stack, and refuses halves of surrogate pairs,
-/// which are no text (RFC 8259 §8.2) and which jsonb refuses. Everything else is left to the parser.
+/// Bounds the nesting, so that no document can exhaust the stack, and refuses escapes that are none (RFC
+/// 8259 §7), which the parser skips, and halves of surrogate pairs, which are no text (§8.2) and which
+/// jsonb refuses. Everything else is left to the parser.
 pub(super) fn scan(json: &[u8]) -> Result<Scan, &'static str> {
     let mut found = Scan { holds_nul: false };
     let mut depth = 0usize;
@@ -49,7 +50,10 @@ fn scan_string(json: &[u8], mut at: usize, found: &mut Scan) -> Result<usize, &'
                 found.holds_nul |= unit == 0;
                 at += 6;
             }
-            None => at += 2,
+            None => match json.get(at + 1) {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') | None => at += 2,
+                Some(_) => return Err("The body is not valid JSON"),
+            },
         }
     }
     Ok(json.len())
@@ -113,11 +117,20 @@ mod tests {
         ] {
             assert!(scan(half.as_bytes()).is_err(), "{half}");
         }
-        for cut in [r#""\"#, r#""\u"#, r#""\u00"#, r#"""#, ""] {
+        for cut in [r#""\"#, r#"""#, ""] {
             assert!(
                 scan(cut.as_bytes()).is_ok(),
                 "{cut:?} is the parser's to refuse"
             );
+        }
+        for none in [
+            r#""\u"#,
+            r#""\u00""#,
+            r#""\u00:0""#,
+            r#""\x41""#,
+            r#""\\\'""#,
+        ] {
+            assert!(scan(none.as_bytes()).is_err(), "{none}");
         }
     }
 }

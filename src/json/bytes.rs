@@ -1,5 +1,6 @@
 //! bytea as hex, and the one-byte `"char"`.
 
+use super::decode::HOLDS_NUL;
 use super::{DecodeFault, EncodeFault};
 
 const NOT_HEX: DecodeFault = DecodeFault::new(
@@ -68,6 +69,7 @@ pub(super) fn char_text(raw: &[u8], room: &mut [u8; 4]) -> Result<usize, EncodeF
 pub(super) fn parse_char(text: &str, out: &mut Vec<u8>) -> Result<(), DecodeFault> {
     let byte = match *text.as_bytes() {
         [] => 0,
+        [0] => return Err(HOLDS_NUL),
         [byte] => byte,
         [
             b'\\',

@@ -119,6 +119,9 @@ pub(super) fn shape_json(shape: &Shape, raw: &str, out: &mut Vec<u8>) -> Result<
     }
 }
 
+pub(super) const HOLDS_NUL: DecodeFault =
+    DecodeFault::new("string_nul", "Input should not hold a NUL character");
+
 const STRING_TYPE: DecodeFault = DecodeFault::new("string_type", "Input should be a valid string");
 
 fn scalar_text(scalar: Scalar, text: &str, out: &mut Vec<u8>) -> Result<(), DecodeFault> {
@@ -302,10 +305,7 @@ fn uuid(text: &str) -> Result<uuid::Uuid, DecodeFault> {
 
 fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), DecodeFault> {
     if memchr::memchr(0, text.as_bytes()).is_some() {
-        return Err(DecodeFault::new(
-            "string_nul",
-            "Input should not hold a NUL character",
-        ));
+        return Err(HOLDS_NUL);
     }
     out.extend_from_slice(text.as_bytes());
     Ok(())
