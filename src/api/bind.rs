@@ -93,6 +93,8 @@ impl Hash for Bound {
 pub enum BindFault {
     /// The body is not JSON by its media type: 415.
     MediaType,
+    /// The body has a content coding, and none is taken off here: 415 (RFC 9110 §8.4).
+    ContentCoding,
     /// The request can't be read; the reason for people: 400.
     Malformed(&'static str),
     /// The request can be read, but its values are not what the route takes: 422.
@@ -223,6 +225,9 @@ impl Binding<'_> {
         }
         if !input.content_type.is_some_and(is_json) {
             return Err(BindFault::MediaType);
+        }
+        if (input.header)("content-encoding").is_some_and(is_coded) {
+            return Err(BindFault::ContentCoding);
         }
         let text = std::str::from_utf8(input.body)
             .map_err(|_| BindFault::Malformed("The body is not UTF-8"))?;
@@ -398,6 +403,11 @@ fn is_json(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application/")
         && (subtype.eq_ignore_ascii_case(b"json")
             || (suffix_at > 0 && subtype[suffix_at..].eq_ignore_ascii_case(b"+json")))
+}
+
+/// Whether a `Content-Encoding` names anything but `identity`, which senders should not, and some do.
+fn is_coded(content_encoding: &[u8]) -> bool {
+    !content_encoding.is_empty() && !content_encoding.eq_ignore_ascii_case(b"identity")
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ pub(super) struct Facts {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    pub wants_entity_tag: bool,
 }
 
 impl Facts {
@@ -72,6 +73,10 @@ impl Facts {
         match (length, first | 0x20) {
             (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.note_host(field.value, value),
             (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.note_expect(value, version),
+            (8, b'i') if name.eq_ignore_ascii_case(b"if-match") => {
+                self.wants_entity_tag |= value != b"*";
+                Ok(())
+            }
             (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
                 self.note_connection(value);
                 Ok(())

@@ -88,6 +88,13 @@ impl<'a> Request<'a> {
         content_type.split(|&octet| octet == b';').next().map(trim)
     }
 
+    /// Whether the request is only for a representation that has one of some entity tags: an
+    /// If-Match other than `*` (RFC 9110 §13.1.1).
+    #[inline]
+    pub fn wants_entity_tag(&self) -> bool {
+        self.head.facts.wants_entity_tag
+    }
+
     /// Value of the first field named `name`, ignoring case, without the whitespace around it.
     #[inline]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {

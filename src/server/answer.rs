@@ -173,6 +173,9 @@ impl Core {
             }
             return Handled::Now(unbound(&fault, &id));
         }
+        if let Some(reply) = unmet(request, &id) {
+            return Handled::Now(reply);
+        }
         let api = self.api.clone();
         let database = self.database.clone();
         let running = api.routes[route].cancel.then(Rc::<Running>::default);
@@ -292,6 +295,13 @@ fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
             reply.field("accept", "application/json");
             reply
         }
+        BindFault::ContentCoding => {
+            let message = "The body must not have a content coding";
+            let mut reply = Reply::error(415, message, &id.text(), None);
+            // Says that it is the coding and not the type (RFC 9110 §12.5.3).
+            reply.field("accept-encoding", "identity");
+            reply
+        }
         BindFault::Malformed(message) => Reply::error(400, message, &id.text(), None),
         BindFault::Invalid(details) => {
             let mut list = Vec::new();
@@ -299,6 +309,23 @@ fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
             Reply::error(422, "Validation failed", &id.text(), Some(&list))
         }
     }
+}
+
+/// The answer to what a request asks on conditions that can't hold here. No representation has an
+/// entity tag, so none has the one that an If-Match names, and the method must not be performed
+/// (RFC 9110 §13.1.1); what a part of a representation would replace is not known (§14.5).
+fn unmet(request: &Request<'_>, id: &RequestId) -> Option<Reply> {
+    let (status, message) = if request.wants_entity_tag() {
+        (
+            412,
+            "There are no entity tags here that If-Match could name",
+        )
+    } else if request.method() == Method::Put && request.header("content-range").is_some() {
+        (400, "A PUT replaces the whole: it has no Content-Range")
+    } else {
+        return None;
+    };
+    Some(Reply::error(status, message, &id.text(), None))
 }
 
 /// What a core is at, and what it has learned from it.
