@@ -58,7 +58,27 @@ impl Settings {
         if let Some(result) = result {
             settings.check_result(faults, section, result);
         }
+        settings.check_statuses(faults, section);
         settings
+    }
+
+    /// Statuses that mean nothing without a field that no route sends.
+    fn check_statuses(&self, faults: &mut Faults<'_>, section: &Section<'_>) {
+        for (key, status) in [("status", self.status), ("empty_status", self.empty_status)] {
+            let field = match status {
+                Some(206) => "Content-Range (RFC 9110 §15.3.7)",
+                Some(401) => "WWW-Authenticate (RFC 9110 §15.5.2)",
+                Some(405) => "Allow (RFC 9110 §15.5.6)",
+                Some(407) => "Proxy-Authenticate (RFC 9110 §15.5.8)",
+                Some(426) => "Upgrade (RFC 9110 §15.5.22)",
+                _ => continue,
+            };
+            if let Some(value) = section.value(key) {
+                let message = "a route can't answer with this status";
+                let help = format!("it has to come with {field}");
+                faults.add_with_help(value.span(), message, help);
+            }
+        }
     }
 
     /// Settings that mean nothing for this result.

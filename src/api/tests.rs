@@ -330,6 +330,22 @@ fn settings_of_a_route() {
             "empty_status = 500",
             "7:16 \"empty_status\" must be 400 to 499",
         ),
+        (
+            "empty_status = 401",
+            "7:16 a route can't answer with this status | it has to come with WWW-Authenticate (RFC 9110 §15.5.2)",
+        ),
+        (
+            "empty_status = 405",
+            "7:16 a route can't answer with this status | it has to come with Allow (RFC 9110 §15.5.6)",
+        ),
+        (
+            "empty_status = 426",
+            "7:16 a route can't answer with this status | it has to come with Upgrade (RFC 9110 §15.5.22)",
+        ),
+        (
+            "status = 206",
+            "7:10 a route can't answer with this status | it has to come with Content-Range (RFC 9110 §15.3.7)",
+        ),
         ("status = 199", "7:10 \"status\" must be 200 to 299"),
         ("status = 300", "7:10 \"status\" must be 200 to 299"),
         (
