@@ -105,7 +105,7 @@ impl BindFault {
     /// Whether a value is none of those that are known to be allowed.
     pub fn is_of_a_choice(&self) -> bool {
         match self {
-            BindFault::MediaType | BindFault::Malformed(_) => false,
+            BindFault::MediaType | BindFault::ContentCoding | BindFault::Malformed(_) => false,
             BindFault::Invalid(details) => details.iter().any(|detail| detail.kind == "enum"),
         }
     }

@@ -47,6 +47,12 @@ impl Method {
         }
     }
 
+    /// Whether it only reads, as far as the client is concerned (RFC 9110 §9.2.1).
+    #[inline]
+    pub fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options)
+    }
+
     /// The name as it stands in a request line.
     pub fn name(self) -> &'static str {
         match self {

@@ -252,7 +252,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                 Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
             };
         }
-        if self.last_read || !self.pending.has_room() {
+        if self.last_read || !self.pending.has_room() || self.reading.holds_back() {
             self.hold(now);
             return self.poll_gone(context);
         }

@@ -14,7 +14,7 @@ pub trait Handler {
     /// Answers now, or later without blocking the connection's other requests: `company` of them came
     /// before this one and are not answered yet.
     fn handle(&self, request: &Request<'_>, body: &[u8], company: usize) -> Handled;
-    /// An answer that needs no body, asked before one is waited for; it closes the connection.
+    /// An answer that needs no body, for a client that asks before it sends one; it closes.
     fn refuse_early(&self, request: &Request<'_>) -> Option<Reply>;
     /// The answer to bytes that are no request, or to one that took too long; it closes.
     fn fault(&self, status: u16, message: &str) -> Reply;

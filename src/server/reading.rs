@@ -15,6 +15,10 @@ pub struct Reading {
     /// These are empty lines, which begin no request.
     blank: bool,
     body: Option<Body>,
+    /// The request that was taken last may change what the next one sees.
+    after_unsafe: bool,
+    /// The head of a request is there, and waits until every earlier answer has been written.
+    held: bool,
 }
 
 /// A request whose body has not arrived whole.
@@ -65,6 +69,12 @@ impl Reading {
         self.body.is_some()
     }
 
+    /// A request that is there has to wait for earlier answers: only safe ones may overlap (RFC 9112
+    /// §9.3.2).
+    pub fn holds_back(&self) -> bool {
+        self.held
+    }
+
     /// The client is not expected to send the body yet, as the 100 has to wait for earlier answers.
     pub fn holds_back_body(&self) -> bool {
         self.body.as_ref().is_some_and(|body| body.continue_due)
@@ -101,9 +111,15 @@ impl Reading {
         company: usize,
     ) -> Result<Taken, Fault> {
         let unread = transport.unread();
-        if unread <= self.seen {
+        let first_in_line = company == 0;
+        let worth_a_look = match self.held {
+            true => first_in_line,
+            false => unread > self.seen,
+        };
+        if !worth_a_look {
             return Ok(Taken::Nothing);
         }
+        self.held = false;
         let head = &mut self.head;
         let (taken, consumed) = transport.with_input(|input| -> Result<_, Fault> {
             match head.parse(input, &limits.head)? {
@@ -113,6 +129,12 @@ impl Reading {
                 }
                 Parsed::Complete => {}
             }
+            let is_safe = head.method().is_safe();
+            if !first_in_line && (self.after_unsafe || !is_safe) {
+                (self.held, self.blank) = (true, false);
+                return Ok((None, 0));
+            }
+            self.after_unsafe = !is_safe;
             if head.framing() == Framing::None {
                 let handled = guarded(handler, || {
                     handler.handle(&head.request(input), b"", company)
@@ -120,6 +142,14 @@ impl Reading {
                 return Ok((Some(begun(head, handled)), head.len()));
             }
             let mut decoder = BodyDecoder::new(head.framing(), limits.body_bytes)?;
+            // Asked of those alone who wait for it: whether the body of another is here already, and
+            // so whether the connection goes on, would be the network's choice.
+            if head.expects_continue()
+                && let Some(reply) = handler.refuse_early(&head.request(input))
+            {
+                let head_only = head.method() == Method::Head;
+                return Ok((Some(Taken::Refused { reply, head_only }), head.len()));
+            }
             let mut bytes = Vec::new();
             let progress = decoder.decode(&input[head.len()..], &mut bytes)?;
             let consumed = head.len() + progress.consumed;
@@ -128,10 +158,6 @@ impl Reading {
                     handler.handle(&head.request(input), &bytes, company)
                 });
                 return Ok((Some(begun(head, handled)), consumed));
-            }
-            if let Some(reply) = handler.refuse_early(&head.request(input)) {
-                let head_only = head.method() == Method::Head;
-                return Ok((Some(Taken::Refused { reply, head_only }), consumed));
             }
             self.body = Some(Body {
                 head_bytes: input[..head.len()].to_vec(),

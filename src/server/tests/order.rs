@@ -208,13 +208,22 @@ fn a_100_comes_when_it_is_due() {
 
 #[test]
 fn a_body_that_nobody_wants_is_refused_before_it_is_sent() {
-    for expect in ["", "Expect: 100-continue\r\n"] {
+    let missing =
+        "POST /missing HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    for body in ["", "h", "hi"] {
         let mut stage = Stage::new();
-        stage.send(format!(
-            "POST /missing HTTP/1.1\r\nHost: a\r\n{expect}Content-Length: 100\r\n\r\n"
-        ));
+        stage.send(missing.to_owned() + body);
         assert_eq!(stage.statuses(), [404]);
         assert!(stage.answers()[0].closes());
+    }
+    // Without the question it is the same whether the body comes with the head or later.
+    let unasked = missing.replace("Expect: 100-continue\r\n", "");
+    for (first, second) in [("", "hi"), ("h", "i"), ("hi", "")] {
+        let mut stage = Stage::new();
+        stage.send(unasked.clone() + first);
+        stage.send(second);
+        assert_eq!(stage.bodies(), ["POST /missing hi"]);
+        assert!(!stage.answers()[0].closes());
     }
     // Too large by its length: no 100 either.
     let mut stage = Stage::new();
@@ -229,7 +238,7 @@ fn no_answer_to_head_has_a_body() {
     for request in [
         "HEAD /now HTTP/1.1\r\nHost: a\r\n\r\n",
         // Refused early, by length, by a fault in the head, by a fault in the body.
-        "HEAD /missing HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+        "HEAD /missing HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
         "HEAD /now HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n",
         "HEAD /now HTTP/1.1\r\n\r\n",
         "HEAD /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz",
