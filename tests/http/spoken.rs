@@ -1,44 +1,10 @@
-//! What is spoken well: persistence, methods, framings, pipelines, encodings, ids.
+//! What is spoken well: methods, pipelines, large answers, ids (`tests/protocol/` has the rest).
 
 use std::fmt::Write;
 
 use sonic_rs::JsonValueTrait;
 
 use super::{closes, error_of, server};
-
-#[test]
-fn connections_last_as_long_as_both_versions_say() {
-    let (server, _postgres) = server(&[]);
-    for (request, connection, stays) in [
-        ("GET /health HTTP/1.1\r\nHost: a\r\n\r\n", None, true),
-        ("GET /echo/x HTTP/1.1\r\nHost: a\r\n\r\n", None, true),
-        (
-            "GET /echo/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            Some("close"),
-            false,
-        ),
-        ("GET /health HTTP/1.0\r\n\r\n", Some("close"), false),
-        (
-            "GET /echo/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-            Some("keep-alive"),
-            true,
-        ),
-        ("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", None, true),
-    ] {
-        let mut client = server.client();
-        for round in 0..2 {
-            client.send(request);
-            let response = client.response();
-            assert_eq!(response.field("connection"), connection, "{request}");
-            assert!(response.field("date").is_some());
-            if !stays {
-                assert!(client.is_closed(), "{request}");
-                break;
-            }
-            assert!(round < 2);
-        }
-    }
-}
 
 #[test]
 fn head_and_options() {
@@ -152,18 +118,6 @@ fn a_fast_answer_waits_for_a_slow_one_before_it() {
 }
 
 #[test]
-fn a_client_that_has_only_finished_sending_gets_its_answers() {
-    let (server, _postgres) = server(&[]);
-    let mut client = server.client();
-    client.send("GET /slow/0.3 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
-    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    for _ in 0..3 {
-        assert_eq!(client.response().json()["text"].as_str(), Some("slept"));
-    }
-    assert!(client.is_closed());
-}
-
-#[test]
 fn large_answers_arrive_whole_at_a_slow_reader() {
     let (server, _postgres) = server(&["--send-buffer", "16k"]);
     let mut client = server.client();
@@ -195,33 +149,6 @@ fn a_body_is_asked_for_where_the_client_waits_for_that() {
     error_of(&response, 404);
     assert!(closes(&response));
     assert!(client.is_closed());
-}
-
-#[test]
-fn paths_are_decoded_after_they_are_split() {
-    let (server, _postgres) = server(&[]);
-    let mut client = server.client();
-    for (target, text) in [
-        ("/echo/a%2Fb", "a/b"),
-        ("/echo/caf%C3%A9%20%3F", "café ?"),
-        ("/%65cho/a+b", "a+b"),
-        ("http://elsewhere/echo/x?y=z", "x"),
-        ("/echo/%25%32%35", "%25"),
-    ] {
-        let response = client.request("GET", target, None);
-        if target.contains('?') {
-            continue; // a query that the route does not declare is refused by name; not this test's
-        }
-        assert_eq!(response.json()["text"].as_str(), Some(text), "{target}");
-    }
-    assert_eq!(client.request("GET", "/he%61lth", None).status, 200);
-    for target in ["/echo/a/b", "/echo/", "/echo%2Fa", "/ECHO/a"] {
-        assert_eq!(client.request("GET", target, None).status, 404, "{target}");
-    }
-    for target in ["/echo/%", "/echo/%zz", "/echo/%FF", "/echo/%00"] {
-        let status = client.request("GET", target, None).status;
-        assert!((400..500).contains(&status), "{target}: {status}");
-    }
 }
 
 #[test]

@@ -152,6 +152,12 @@ impl Postgres {
             .to_owned()
     }
 
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        let path = self.directory.path().join("postgres/postgres.log");
+        std::fs::read_to_string(path).expect("its log")
+    }
+
     pub fn stop(&mut self) {
         if let Some(mut cluster) = self.cluster.take() {
             cluster.stop().expect("a stop");

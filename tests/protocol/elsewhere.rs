@@ -1,0 +1,41 @@
+//! What the RFCs ask of others, or of those who offer more: why there is no row for it.
+
+/// Section and reason.
+#[rustfmt::skip]
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("9110 §3.3", "no request is taken for one of the same user as another: nothing is remembered of a connection"),
+    ("9110 §4.3.3", "binds clients and who gives out certificates: no TLS is spoken here"),
+    ("9110 §5.6.7", "dates are only sent: no field with a date is evaluated, as no resource has a date of modification"),
+    ("9110 §6.5", "no trailers are sent; those received are checked and dropped"),
+    ("9110 §7.3", "binds clients: how an inbound connection is chosen"),
+    ("9110 §7.6", "binds intermediaries: nothing is forwarded (Via, Max-Forwards, loops)"),
+    ("9110 §7.7", "binds proxies: nothing is transformed"),
+    ("9110 §8.4.1", "no content coding is applied or taken off: a body with one is 415"),
+    ("9110 §8.8", "no validators are sent: an answer has no Last-Modified and no ETag"),
+    ("9110 §9.2.2", "binds clients and proxies: who may send a request again"),
+    ("9110 §9.3.4", "201 for a row that a PUT makes and 3xx for one elsewhere: the routes file declares the status"),
+    ("9110 §10.1.2", "From, Referer and User-Agent are not looked at"),
+    ("9110 §11.6.1", "no 401 is sent, as no route asks for credentials; a routes file can't declare one"),
+    ("9110 §11.7", "binds proxies"),
+    ("9110 §12.5.5", "no answer is chosen by a request's fields, so none varies"),
+    ("9110 §13.1.1", "If-Match: * holds where the statement finds a row; one that finds none says so (404 or 409)"),
+    ("9110 §13.1.2", "If-None-Match: * is not evaluated: whether there is a row is known to the statement alone, which says \
+      `on conflict do nothing` for it"),
+    ("9110 §14", "no ranges are offered: Range and If-Range are ignored, no 206 or 416 is sent"),
+    ("9110 §15.4", "no redirections are sent"),
+    ("9110 §15.5.22", "no 426 is sent, and no 407, which is a proxy's; a routes file can't declare either"),
+    ("9110 §16", "binds who registers names"),
+    ("9111 §4", "binds caches"),
+    ("9112 §2.3", "binds intermediaries: the version of what is forwarded"),
+    ("9112 §3.2.2", "binds proxies and clients: what a proxy puts in place of Host"),
+    ("9112 §6.1", "nothing is sent in chunks, so no coding is sent to HTTP/1.0 or with 204 (checked of every answer)"),
+    ("9112 §6.3", "binds user agents and proxies: how the end of a response is found"),
+    ("9112 §9.3.1", "binds clients: which requests may be sent again"),
+    ("9112 §9.4", "binds clients: how many connections"),
+    ("9112 §9.7", "no TLS is spoken here"),
+    ("9112 §9.8", "no TLS is spoken here"),
+    ("9112 §10", "no message is received or sent inside another"),
+    ("3986 §5", "binds who resolves references: a dot segment is a segment here"),
+    ("3986 §6", "comparison is by octets, after unreserved characters are decoded in the path"),
+    ("8259 §10", "binds generators: every answer is compared with what Postgres prints (tests/json_oracle.rs)"),
+];
