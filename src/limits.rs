@@ -183,6 +183,10 @@ pub const CANCEL_AGAIN_MAX: Duration = Duration::from_secs(1);
 /// How long one attempt to connect may take, unless `connect_timeout` says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes of a file of certificates or revocation lists for TLS to Postgres: a whole machine's trust
+/// store is a quarter of a megabyte, an authority's list may be a few.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// How long a lane without any connection lets its requests wait; from then on they get 503 at
 /// once. Long enough to sit out one replaced connection.
 pub const DOWN_PATIENCE: Duration = Duration::from_secs(1);

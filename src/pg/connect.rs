@@ -1,10 +1,11 @@
 //! Opening one connection to Postgres over the core's ring.
 //!
 //! tokio-postgres's `connect_raw` leaves hosts, timeouts, keepalives, nodelay and
-//! `target_session_attrs` to whoever brings the stream: that is done here.
+//! `target_session_attrs` to whoever brings the stream: that is done here, and TLS is by `tls`.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,16 +13,20 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{CancelToken, Client, Connection, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::{Client, Connection, SimpleQueryMessage};
 
+use super::channel::Channel;
+use super::tls::{self, Insecure};
+use super::url::tls::Mode;
 use super::url::{Address, Host, Target, TargetSessionAttrs, TcpOptions};
 use super::wire::{Tap, Wire};
 use crate::limits;
 use crate::ring::{Ring, Stream, blocking};
 
 /// A session and the future that drives it.
-pub type Connected = (Session, Connection<Tap, NoTlsStream>);
+pub type Connected = (Session, Connection<Tap, Tap>);
 
 /// An open session of Postgres: tokio-postgres's client, for what is done now and then, and the wire
 /// below it, for the routes' statements.
@@ -29,8 +34,10 @@ pub struct Session {
     /// Prepares statements, and closes those that are dropped.
     pub client: Client,
     pub(super) wire: Rc<Wire>,
-    /// Whose it is.
-    pub(super) host: Host,
+    /// Where in the target's hosts it is, and whether it is encrypted: its cancellations go there,
+    /// in the same way.
+    pub(super) host: usize,
+    encrypted: bool,
 }
 
 impl Session {
@@ -54,6 +61,22 @@ pub enum Error {
     },
     /// The server is not of the kind that `target_session_attrs` asks for.
     WrongKind(&'static str),
+    /// The session is not as secure as the settings want it.
+    Insecure {
+        /// What is wrong, and what helps.
+        reason: String,
+        /// Whether trying again may help.
+        moment: bool,
+    },
+    /// Neither with TLS nor without, where the settings leave it open.
+    Both {
+        /// What came first.
+        first: Box<Error>,
+        /// What came of the other way.
+        second: Box<Error>,
+        /// How the second was tried.
+        way: &'static str,
+    },
 }
 
 impl Error {
@@ -62,8 +85,18 @@ impl Error {
     pub fn is_configuration(&self) -> bool {
         match self {
             Error::Refused { state, .. } => state.starts_with("28") || state == "3D000",
+            Error::Insecure { moment, .. } => !moment,
+            Error::Both { first, second, .. } => {
+                first.is_configuration() || second.is_configuration()
+            }
             Error::Unreachable(_) | Error::WrongKind(_) => false,
         }
+    }
+
+    /// Whether the server's rules (pg_hba.conf) or the password are against the session: another one
+    /// may be taken.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Error::Refused { state, .. } if state.starts_with("28"))
     }
 }
 
@@ -73,6 +106,8 @@ impl fmt::Display for Error {
             Error::Unreachable(reason) => formatter.write_str(reason),
             Error::Refused { state, message } => write!(formatter, "{message} ({state})"),
             Error::WrongKind(wanted) => write!(formatter, "the server is not {wanted}"),
+            Error::Insecure { reason, .. } => formatter.write_str(reason),
+            Error::Both { first, second, way } => write!(formatter, "{first}; {way}: {second}"),
         }
     }
 }
@@ -90,6 +125,10 @@ impl From<tokio_postgres::Error> for Error {
                 state: "28P01".to_owned(),
                 message: NO_PASSWORD.to_owned(),
             },
+            None if is_unbound(&error) => Error::Insecure {
+                reason: NOT_BOUND.to_owned(),
+                moment: false,
+            },
             None => Error::Unreachable(chain(&error)),
         }
     }
@@ -98,9 +137,21 @@ impl From<tokio_postgres::Error> for Error {
 const NO_PASSWORD: &str = "Postgres asks for a password: give it in the database URL, in \
                            PGPASSWORD or in ~/.pgpass";
 
+const NOT_BOUND: &str = "channel_binding=require, but the server did not bind the session to its \
+                         certificate: that takes TLS and scram-sha-256";
+
 /// The driver's own fault when it has no password to give, which has no kind that could be asked for.
 fn asks_for_password(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.to_string() == "password missing")
+    is_caused_by(error, "password missing")
+}
+
+/// The same for a session without channel binding.
+fn is_unbound(error: &tokio_postgres::Error) -> bool {
+    is_caused_by(error, "server did not use channel binding")
+}
+
+fn is_caused_by(error: &tokio_postgres::Error, words: &str) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.to_string() == words)
 }
 
 /// Connects to the first host that answers and is of the wanted kind. `statement_timeout` (zero
@@ -135,8 +186,15 @@ async fn connect_any(
     };
     let mut last = Error::Unreachable("no host is given".to_owned());
     for step in 0..count {
-        let host = &target.hosts[(first + step) % count];
-        let attempt = connect_host(ring, target, host, statement_timeout, wanted);
+        let index = (first + step) % count;
+        let host = &target.hosts[index];
+        let way = Way {
+            ring,
+            target,
+            index,
+            host,
+        };
+        let attempt = way.connect(statement_timeout, wanted);
         match within(ring, patience, attempt).await {
             Some(Ok(connected)) => return Ok(connected),
             Some(Err(error)) => last = error,
@@ -149,54 +207,207 @@ async fn connect_any(
     Err(last)
 }
 
-async fn connect_host(
-    ring: &Rc<Ring>,
-    target: &Target,
-    host: &Host,
-    statement_timeout: Duration,
-    wanted: TargetSessionAttrs,
-) -> Result<Connected, Error> {
-    let address = &host.address;
-    let stream = open(ring, &target.tcp, address)
-        .await
-        .map_err(|error| Error::Unreachable(format!("{address}: {error}")))?;
-    let mut config = target.config(host);
-    config.options(options(config.get_options(), statement_timeout));
-    let wire = Wire::new(stream);
-    let (client, mut connection) = config.connect_raw(wire.tap(), NoTls).await?;
-    if wanted != TargetSessionAttrs::Any {
-        check_kind(&client, &mut connection, wanted).await?;
-    }
-    let host = host.clone();
-    let session = Session { client, wire, host };
-    Ok((session, connection))
-}
-
-/// Whether a server says anything at all to whoever asks for a connection, be it a refusal.
-pub(super) async fn answers(ring: &Rc<Ring>, target: &Target, host: &Host) -> bool {
-    let any = TargetSessionAttrs::Any;
-    let attempt = connect_host(ring, target, host, Duration::ZERO, any);
+/// Whether a server says anything at all to whoever asks for a connection, be it a refusal. `host` is its
+/// place in the target's hosts.
+pub(super) async fn answers(ring: &Rc<Ring>, target: &Target, host: usize) -> bool {
+    let way = Way {
+        ring,
+        target,
+        index: host,
+        host: &target.hosts[host],
+    };
+    let attempt = way.connect(Duration::ZERO, TargetSessionAttrs::Any);
     let outcome = within(ring, limits::CONNECT_TIMEOUT, attempt).await;
     !matches!(outcome, None | Some(Err(Error::Unreachable(_))))
 }
 
-/// Sends a cancellation. Each host is asked, as the token doesn't say whose it is; the others don't
-/// know its key and ignore it.
-pub async fn cancel(ring: &Rc<Ring>, target: &Target, token: &CancelToken) -> Result<(), Error> {
-    for host in &target.hosts {
-        let attempt = async {
-            let stream = open(ring, &target.tcp, &host.address)
-                .await
-                .map_err(|error| Error::Unreachable(error.to_string()))?;
-            token.cancel_query_raw(stream, NoTls).await?;
-            Ok::<(), Error>(())
-        };
-        match within(ring, limits::CONNECT_TIMEOUT, attempt).await {
-            Some(outcome) => outcome?,
-            None => return Err(Error::Unreachable("no answer".to_owned())),
+/// One host, and how to get there.
+struct Way<'a> {
+    ring: &'a Rc<Ring>,
+    target: &'a Target,
+    index: usize,
+    host: &'a Host,
+}
+
+/// Why an attempt failed.
+struct Failed {
+    error: Error,
+    /// Whether libpq would now try it the other way: without TLS, or with it.
+    try_other: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed {
+            error,
+            try_other: false,
         }
     }
-    Ok(())
+}
+
+impl Way<'_> {
+    /// Opens a session, encrypted as `sslmode` says (PostgreSQL §34.19.3, table 34.1).
+    async fn connect(
+        &self,
+        statement_timeout: Duration,
+        wanted: TargetSessionAttrs,
+    ) -> Result<Connected, Error> {
+        let encrypted = self.mode() >= Mode::Prefer;
+        let (first, try_other) = match self.session(encrypted, statement_timeout, wanted).await {
+            Ok(connected) => return Ok(connected),
+            Err(Failed { error, try_other }) => (error, try_other),
+        };
+        if !try_other {
+            return Err(first);
+        }
+        let other = self.session(!encrypted, statement_timeout, wanted).await;
+        other.map_err(|Failed { error, .. }| Error::Both {
+            first: first.into(),
+            second: error.into(),
+            way: if encrypted { "without TLS" } else { "with TLS" },
+        })
+    }
+
+    /// Sessions over unix sockets are never encrypted.
+    fn mode(&self) -> Mode {
+        match self.host.address {
+            Address::Unix(_) => Mode::Disable,
+            Address::Tcp { .. } => self.target.tls.settings.mode,
+        }
+    }
+
+    async fn session(
+        &self,
+        encrypted: bool,
+        statement_timeout: Duration,
+        wanted: TargetSessionAttrs,
+    ) -> Result<Connected, Failed> {
+        let (channel, certificate_sent) = self.open(encrypted).await?;
+        let encrypted = channel.is_encrypted();
+        let wire = Wire::new(channel);
+        let mut config = self.target.config(self.host);
+        config.options(options(config.get_options(), statement_timeout));
+        as_it_is(&mut config);
+        let opened = config.connect_raw(wire.tap(), AsItIs).await;
+        let (client, mut connection) = opened.map_err(|error| {
+            let error = start_error(error, &wire);
+            let try_other = error.is_refusal() && self.may_try_other(encrypted);
+            Failed { error, try_other }
+        })?;
+        if self.target.tls.settings.certificate_required && !certificate_sent {
+            return Err(insecure(
+                "sslcertmode=require, but the server has not asked for a client certificate",
+            )
+            .into());
+        }
+        if wanted != TargetSessionAttrs::Any {
+            check_kind(&client, &mut connection, wanted)
+                .await
+                .map_err(Failed::from)?;
+        }
+        let session = Session {
+            client,
+            wire,
+            host: self.index,
+            encrypted,
+        };
+        Ok((session, connection))
+    }
+
+    /// A channel for a session, encrypted if it is to be and the server has TLS; and whether a client
+    /// certificate was sent.
+    async fn open(&self, encrypted: bool) -> Result<(Channel, bool), Failed> {
+        let Way {
+            ring, target, host, ..
+        } = self;
+        let address = &host.address;
+        let stream = open(ring, &target.tcp, address)
+            .await
+            .map_err(|error| Error::Unreachable(format!("{address}: {error}")))?;
+        if !encrypted {
+            return Ok((stream.into(), false));
+        }
+        match tls::secure(ring, &target.tls, host.name.as_deref(), stream).await {
+            Ok(secured) => Ok((secured.channel, secured.certificate_sent)),
+            Err(Insecure::Unasked(reason)) => {
+                Err(Error::Unreachable(format!("{address}: {reason}")).into())
+            }
+            Err(Insecure::Failed { reason, moment }) => Err(Failed {
+                error: Error::Insecure {
+                    reason: format!("{address}: {reason}"),
+                    moment,
+                },
+                try_other: self.mode() == Mode::Prefer,
+            }),
+        }
+    }
+
+    /// Whether the mode leaves room for a session of the other kind.
+    fn may_try_other(&self, encrypted: bool) -> bool {
+        match self.mode() {
+            Mode::Allow => !encrypted,
+            Mode::Prefer => encrypted,
+            _ => false,
+        }
+    }
+}
+
+fn insecure(reason: &str) -> Error {
+    Error::Insecure {
+        reason: reason.to_owned(),
+        moment: false,
+    }
+}
+
+/// Why the session did not begin: what the driver says, unless it only saw the wire end.
+fn start_error(error: tokio_postgres::Error, wire: &Wire) -> Error {
+    match wire.ended() {
+        Some(words) if error.is_closed() && wire.is_refused() => insecure(&words),
+        Some(words) if error.is_closed() => Error::Unreachable(words.to_string()),
+        _ => error.into(),
+    }
+}
+
+/// Makes tokio-postgres take the stream as it is, with its channel binding if it has one: direct
+/// negotiation begins with the connector.
+fn as_it_is(config: &mut tokio_postgres::Config) {
+    config.ssl_mode(SslMode::Require);
+    config.ssl_negotiation(SslNegotiation::Direct);
+}
+
+/// The connector that goes with [`as_it_is`].
+struct AsItIs;
+
+impl TlsConnect<Tap> for AsItIs {
+    type Stream = Tap;
+    type Error = Infallible;
+    type Future = Ready<Result<Tap, Infallible>>;
+
+    fn connect(self, tap: Tap) -> Self::Future {
+        ready(Ok(tap))
+    }
+}
+
+/// Sends a cancellation to where the session is, encrypted if the session is.
+pub async fn cancel(ring: &Rc<Ring>, target: &Target, session: &Session) -> Result<(), Error> {
+    let way = Way {
+        ring,
+        target,
+        index: session.host,
+        host: &target.hosts[session.host],
+    };
+    let attempt = async {
+        let (channel, _) = way.open(session.encrypted).await.map_err(|it| it.error)?;
+        let token = session.client.cancel_token();
+        token
+            .cancel_query_raw(Wire::new(channel).tap(), AsItIs)
+            .await?;
+        Ok(())
+    };
+    match within(ring, limits::CONNECT_TIMEOUT, attempt).await {
+        Some(outcome) => outcome,
+        None => Err(Error::Unreachable("no answer".to_owned())),
+    }
 }
 
 /// The start-up options (Postgres §54.2.1): the user's own, then ours.
@@ -272,7 +483,7 @@ fn tcp_socket(options: &TcpOptions, address: SocketAddr) -> io::Result<Socket> {
 /// Asks the server whether it is of the wanted kind (libpq, `target_session_attrs`).
 async fn check_kind(
     client: &Client,
-    connection: &mut Connection<Tap, NoTlsStream>,
+    connection: &mut Connection<Tap, Tap>,
     wanted: TargetSessionAttrs,
 ) -> Result<(), Error> {
     let question = client.simple_query(

@@ -270,10 +270,9 @@ impl Database {
         if let Some(session) = link.session() {
             let (ring, target) = (self.ring.clone(), self.target.clone());
             self.ring.spawn(async move {
-                let token = session.client.cancel_token();
                 let mut pause = limits::CANCEL_AGAIN_MIN;
                 while link.runs_on(&session) {
-                    if let Err(error) = connect::cancel(&ring, &target, &token).await {
+                    if let Err(error) = connect::cancel(&ring, &target, &session).await {
                         tracing::debug!(%error, "could not cancel a statement");
                     }
                     ring.sleep(pause).await;

@@ -469,7 +469,7 @@ const SILENT: &str = "the connection was silent for too long";
 async fn ask_after(database: Rc<Database>, link: Rc<Link>) {
     let ring = &database.ring;
     while let Some(session) = link.session() {
-        let answers = connect::answers(ring, &database.target, &session.host).await;
+        let answers = connect::answers(ring, &database.target, session.host).await;
         // It may have been heard of meanwhile, or replaced.
         if link.silent(ring.now()) <= limits::SILENCE_ASKED_AFTER {
             break;

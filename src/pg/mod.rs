@@ -1,7 +1,8 @@
 //! Postgres on one core: its own pipelined connections, prepared statements and bounds.
 //!
 //! Reading order: `url` says where Postgres is, `connect` opens one connection over the core's
-//! ring, `wire` carries its bytes (`message` knows them), `statements` prepares the routes on it
+//! ring (`tls` encrypts it, `channel` is either), `wire` carries its bytes (`message` knows them),
+//! `statements` prepares the routes on it
 //! (`judgement` asks `eligible` once which are batched), `link` keeps one connection alive, `gate` says
 //! who is let in (`sheds` counts the others), `lane` is a group of links with a bounded queue in front,
 //! `batch` gathers requests (`batch_sizes` counts them), `execute` runs one request's statement, `rows`
@@ -10,6 +11,7 @@
 
 mod batch;
 mod batch_sizes;
+mod channel;
 pub mod connect;
 pub mod eligible;
 pub mod execute;
@@ -22,6 +24,7 @@ mod message;
 mod rows;
 mod sheds;
 pub mod statements;
+pub mod tls;
 mod told;
 pub mod url;
 mod wire;

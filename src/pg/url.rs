@@ -6,8 +6,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_postgres::config;
+
+use super::tls::Source;
 use conninfo::Settings;
 pub use error::Error;
 use hosts::{find_passwords, hosts};
@@ -16,6 +20,7 @@ mod conninfo;
 mod error;
 mod hosts;
 mod passfile;
+pub mod tls;
 
 /// A database to connect to: who, which, where, and how patiently.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct Target {
     pub target_session_attrs: TargetSessionAttrs,
     /// Whether `hosts` are to be tried in a random order (`load_balance_hosts=random`).
     pub load_balance_hosts: bool,
+    /// How sessions over TCP are encrypted.
+    pub tls: Arc<Source>,
     /// What the operator should know, for the log: a password file that was passed over.
     pub warnings: Vec<String>,
 }
@@ -40,6 +47,8 @@ pub struct Target {
 pub struct Host {
     /// Its address.
     pub address: Address,
+    /// What the user calls it, where it is not a unix socket: who a certificate has to be for.
+    pub name: Option<String>,
     /// The password that the password file has for it, where the string gives none.
     password: Option<Password>,
 }
@@ -94,7 +103,9 @@ pub enum TargetSessionAttrs {
 /// Reads a connection string.
 ///
 /// `environment` looks up an environment variable and `home` is the user's home directory, where
-/// the password file `.pgpass` lies unless `passfile` or PGPASSFILE names another.
+/// the password file `.pgpass` lies unless `passfile` or PGPASSFILE names another, and the files for
+/// TLS in `.postgresql`. The files are read here for the first time, so that their faults are told at
+/// the start; where TLS is optional these are warnings, as the session does without.
 ///
 /// Defaults as in libpq, with three differences: the user is that of USER or LOGNAME before that of
 /// the process; the application name is `pinion`; and without a host the first of the usual sockets
@@ -106,7 +117,14 @@ pub fn parse(
     home: Option<&Path>,
 ) -> Result<Target, Error> {
     let settings = conninfo::parse(url, environment)?;
-    refuse_tls(&settings)?;
+    if settings.get("gssencmode").map(String::as_str) == Some("require") {
+        let reason = "sessions are not encrypted by GSSAPI";
+        return Err(Error::Refused {
+            keyword: "gssencmode",
+            reason,
+        });
+    }
+    let tls = tls::Tls::new(&settings, home)?;
     let text = |keyword: &str| settings.get(keyword).map(String::as_str);
 
     let user = match text("user") {
@@ -118,8 +136,11 @@ pub fn parse(
     let mut warnings = Vec::new();
     let mut config = tokio_postgres::Config::new();
     config.user(&user).dbname(&database);
-    // Pinion brings no TLS along yet; not asking for it saves a round trip where it is optional.
-    config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+    config.channel_binding(match tls.channel_binding {
+        tls::ChannelBinding::Disable => config::ChannelBinding::Disable,
+        tls::ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+        tls::ChannelBinding::Require => config::ChannelBinding::Require,
+    });
     config.application_name(
         text("application_name")
             .or(text("fallback_application_name"))
@@ -148,9 +169,12 @@ pub fn parse(
             expected: "UTF8: JSON is UTF-8",
         });
     }
+    let hosts: Vec<Host> = hosts.into_iter().map(|host| host.host).collect();
+    let tls = Source::new(tls);
+    read_files(&tls, &hosts, &mut warnings)?;
     Ok(Target {
         config,
-        hosts: hosts.into_iter().map(|host| host.host).collect(),
+        hosts,
         connect_timeout: seconds(&settings, "connect_timeout")?,
         tcp: tcp_options(&settings)?,
         target_session_attrs: target_session_attrs(text("target_session_attrs"))?,
@@ -165,8 +189,23 @@ pub fn parse(
                 });
             }
         },
+        tls: Arc::new(tls),
         warnings,
     })
+}
+
+/// Reads the files for TLS, if any session may be encrypted.
+fn read_files(tls: &Source, hosts: &[Host], warnings: &mut Vec<String>) -> Result<(), Error> {
+    let is_tcp = |host: &Host| matches!(host.address, Address::Tcp { .. });
+    if tls.settings.mode == tls::Mode::Disable || !hosts.iter().any(is_tcp) {
+        return Ok(());
+    }
+    match tls.material() {
+        Ok(material) => warnings.extend_from_slice(material.warnings()),
+        Err(fault) if tls.settings.mode >= tls::Mode::Require => return Err(Error::File(fault)),
+        Err(fault) => warnings.push(format!("no TLS to Postgres: {fault}")),
+    }
+    Ok(())
 }
 
 impl Target {
@@ -223,38 +262,6 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(hidden)")
     }
-}
-
-/// Fails where the string allows no session without TLS or without GSSAPI encryption.
-fn refuse_tls(settings: &Settings) -> Result<(), Error> {
-    let text = |keyword: &str| settings.get(keyword).map(String::as_str);
-    match text("sslmode") {
-        None | Some("disable" | "allow" | "prefer") => {}
-        Some("require" | "verify-ca" | "verify-full") => return Err(Error::Tls),
-        Some(_) => {
-            let expected = "disable, allow, prefer, require, verify-ca or verify-full";
-            return Err(Error::Value {
-                keyword: "sslmode",
-                expected,
-            });
-        }
-    }
-    // Each of these implies sslmode=require or more.
-    let implies_tls = text("sslnegotiation") == Some("direct")
-        || text("sslrootcert") == Some("system")
-        || text("sslcertmode") == Some("require")
-        || text("channel_binding") == Some("require");
-    if implies_tls {
-        return Err(Error::Tls);
-    }
-    if text("gssencmode") == Some("require") {
-        let reason = "sessions are not encrypted by GSSAPI";
-        return Err(Error::Refused {
-            keyword: "gssencmode",
-            reason,
-        });
-    }
-    Ok(())
 }
 
 /// The user that libpq would take: the one who runs this process.

@@ -15,10 +15,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
+use super::channel::Channel;
 use super::message::{self, HEADER_BYTES, Malformed, Refusal};
+use super::tls;
 use crate::limits;
-use crate::ring::Stream;
 
 /// Bytes of an incomplete message that are left in the socket's input; what is longer moves to a
 /// buffer of its own, as the input is bounded.
@@ -60,9 +62,11 @@ pub(super) enum Stage {
 /// See the head of this file.
 pub(super) struct Wire {
     /// None once the connection has ended.
-    stream: RefCell<Option<Stream>>,
+    stream: RefCell<Option<Channel>>,
     /// The connection's end, in the words that came first.
     ended: RefCell<Option<Rc<str>>>,
+    /// Postgres has ended it by an alert of TLS.
+    refused: Cell<bool>,
     turns: RefCell<Turns>,
     /// A message that is too long for the socket's input.
     long: RefCell<Vec<u8>>,
@@ -99,9 +103,10 @@ struct Inbox {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream) -> Rc<Wire> {
+    pub(super) fn new(channel: impl Into<Channel>) -> Rc<Wire> {
         Rc::new(Wire {
-            stream: RefCell::new(Some(stream)),
+            stream: RefCell::new(Some(channel.into())),
+            refused: Cell::new(false),
             ended: RefCell::default(),
             turns: RefCell::default(),
             long: RefCell::default(),
@@ -121,6 +126,11 @@ impl Wire {
     /// Why the connection has ended, once it has.
     pub(super) fn ended(&self) -> Option<Rc<str>> {
         self.ended.borrow().clone()
+    }
+
+    /// Whether it is by an alert of TLS: Postgres takes no session of this kind.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.get()
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -170,12 +180,15 @@ impl Wire {
         Poll::Ready(match ready!(stream.poll_fill(context, self.seen.get())) {
             Ok(true) => self.read(stream),
             Ok(false) => Err("Postgres closed the connection".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => {
+                self.refused.set(tls::is_refusal(&error));
+                Err(tls::words(&error))
+            }
         })
     }
 
     /// Hands out the whole messages of the input.
-    fn read(&self, stream: &Stream) -> Result<(), String> {
+    fn read(&self, stream: &Channel) -> Result<(), String> {
         self.heard.set(self.heard.get() + 1);
         let mut long = self.long.borrow_mut();
         if long.is_empty() {
@@ -337,6 +350,17 @@ pub struct Tap(Rc<Wire>);
 impl Drop for Tap {
     fn drop(&mut self) {
         self.0.end("the connection was closed");
+    }
+}
+
+impl TlsStream for Tap {
+    fn channel_binding(&self) -> ChannelBinding {
+        let stream = self.0.stream.borrow();
+        let certificate = stream.as_ref().and_then(Channel::server_certificate);
+        match certificate.and_then(|certificate| tls::server_end_point(&certificate)) {
+            Some(hash) => ChannelBinding::tls_server_end_point(hash),
+            None => ChannelBinding::none(),
+        }
     }
 }
 

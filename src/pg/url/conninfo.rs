@@ -16,7 +16,8 @@ pub(super) type Settings = BTreeMap<&'static str, String>;
 enum Use {
     /// It has its effect here.
     Taken,
-    /// It only shapes TLS or GSSAPI sessions, of which there are none.
+    /// It has no effect here: it only shapes GSSAPI sessions, of which there are none, or says what
+    /// holds anyway.
     Moot,
     /// Not supported, for the reason given. Ignoring it could surprise or be unsafe.
     Refused(&'static str),
@@ -51,15 +52,22 @@ const KEYWORDS: &[(&str, &str, Use)] = &[
     ("sslcertmode", "PGSSLCERTMODE", Taken),
     ("channel_binding", "PGCHANNELBINDING", Taken),
     ("gssencmode", "PGGSSENCMODE", Taken),
+    ("sslcert", "PGSSLCERT", Taken),
+    ("sslkey", "PGSSLKEY", Taken),
+    ("sslcrl", "PGSSLCRL", Taken),
+    ("sslcrldir", "PGSSLCRLDIR", Taken),
+    ("sslsni", "PGSSLSNI", Taken),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Taken),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Taken),
+    // Libraries have stopped compressing, as it told secrets by their length.
     ("sslcompression", "PGSSLCOMPRESSION", Moot),
-    ("sslcert", "PGSSLCERT", Moot),
-    ("sslkey", "PGSSLKEY", Moot),
+    // An encrypted key, which it would be for, is told when it is read.
     ("sslpassword", "", Moot),
-    ("sslcrl", "PGSSLCRL", Moot),
-    ("sslcrldir", "PGSSLCRLDIR", Moot),
-    ("sslsni", "PGSSLSNI", Moot),
-    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Moot),
-    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Moot),
+    (
+        "sslkeylogfile",
+        "",
+        Refused("the secrets of sessions are not written to a file"),
+    ),
     ("krbsrvname", "PGKRBSRVNAME", Moot),
     ("gsslib", "PGGSSLIB", Moot),
     ("gssdelegation", "PGGSSDELEGATION", Moot),
@@ -106,6 +114,10 @@ pub(super) fn parse(
         Some((scheme, _)) if !scheme.contains('=') => return Err(Error::Scheme),
         _ => parse_pairs(text, &mut settings)?,
     }
+    let environment = |variable: &str| match (environment(variable), variable) {
+        (None, "PGSSLMODE") => require_by_old_variable(environment),
+        (value, _) => value,
+    };
     for (keyword, variable, used) in KEYWORDS {
         let given = settings.get(keyword).is_some_and(|value| !value.is_empty());
         if !given {
@@ -127,6 +139,13 @@ pub(super) fn parse(
         }
     }
     Ok(settings)
+}
+
+/// PGREQUIRESSL of Postgres 7, which libpq still reads where PGSSLMODE is not set.
+fn require_by_old_variable(environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    environment("PGREQUIRESSL")
+        .filter(|value| value.starts_with('1'))
+        .map(|_| String::from("require"))
 }
 
 /// `[user[:password]@][host[:port],…][/dbname][?keyword=value&…]`, what follows the scheme.
@@ -244,6 +263,12 @@ fn set(settings: &mut Settings, keyword: &str, value: String) -> Result<(), Erro
         "keepalives_count"
     } else {
         keyword
+    };
+    // The keyword of Postgres 7, which libpq still takes for what it means today.
+    let (keyword, value) = match (keyword, value.starts_with('1')) {
+        ("requiressl", true) => ("sslmode", String::from("require")),
+        ("requiressl", false) => ("sslmode", String::from("prefer")),
+        (keyword, _) => (keyword, value),
     };
     let known = KEYWORDS.iter().find(|(name, ..)| *name == keyword);
     let Some((name, ..)) = known else {
@@ -474,10 +499,25 @@ mod tests {
     }
 
     #[test]
-    fn what_only_shapes_tls_has_no_effect() {
-        assert_eq!(
-            parsed("sslcert=a sslkey=b sslsni=1 krbsrvname=c"),
-            pairs(&[])
-        );
+    fn what_only_shapes_gssapi_has_no_effect() {
+        assert_eq!(parsed("sslcompression=1 krbsrvname=c gsslib=d"), pairs(&[]));
+    }
+
+    #[test]
+    fn the_forms_of_postgres_7_ask_for_tls() {
+        assert_eq!(parsed("requiressl=1"), pairs(&[("sslmode", "require")]));
+        assert_eq!(parsed("requiressl=0"), pairs(&[("sslmode", "prefer")]));
+        let mode = |variables: &[(&str, &str)]| {
+            let environment = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| String::from(*value))
+            };
+            let settings = parse("host=a", &environment).unwrap();
+            settings.get("sslmode").cloned()
+        };
+        assert_eq!(mode(&[("PGREQUIRESSL", "1")]).as_deref(), Some("require"));
+        assert_eq!(mode(&[("PGREQUIRESSL", "0")]), None);
+        let both = [("PGREQUIRESSL", "1"), ("PGSSLMODE", "allow")];
+        assert_eq!(mode(&both).as_deref(), Some("allow"));
     }
 }

@@ -35,8 +35,15 @@ pub enum Error {
         /// What it can have.
         expected: &'static str,
     },
-    /// A session without TLS is not allowed by the string.
-    Tls,
+    /// A setting that goes only with some values of another.
+    Needs {
+        /// The setting.
+        setting: &'static str,
+        /// The others that it goes with.
+        needed: &'static str,
+    },
+    /// A file of certificates or keys that can't be used.
+    File(crate::pg::tls::Fault),
     /// The lists of hosts and of something else have different lengths.
     Count {
         /// The keyword of the other list.
@@ -69,10 +76,8 @@ impl fmt::Display for Error {
             Error::Value { keyword, expected } => {
                 write!(f, "the database URL's {keyword} must be {expected}")
             }
-            Error::Tls => write!(
-                f,
-                "TLS to Postgres is not supported yet: use sslmode=disable or prefer over a trusted network"
-            ),
+            Error::Needs { setting, needed } => write!(f, "{setting} needs {needed}"),
+            Error::File(fault) => write!(f, "{fault}"),
             Error::Count {
                 keyword,
                 found,

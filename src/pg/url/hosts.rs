@@ -84,11 +84,7 @@ pub(super) fn hosts(
                     expected,
                 })?;
                 // The address is where to connect, the name is what the password file knows.
-                hosts.push(tcp_host(
-                    address,
-                    if name.is_empty() { address } else { name },
-                    port,
-                ));
+                hosts.push(tcp_host(address, name, port));
             }
         }
     }
@@ -138,6 +134,7 @@ fn unix_host(directory: &str, port: u16) -> Result<NamedHost, Error> {
     Ok(NamedHost {
         host: Host {
             address: Address::Unix(path),
+            name: None,
             password: None,
         },
         names,
@@ -145,17 +142,19 @@ fn unix_host(directory: &str, port: u16) -> Result<NamedHost, Error> {
     })
 }
 
+/// `name` is empty where only an address was given.
 fn tcp_host(address: &str, name: &str, port: u16) -> NamedHost {
-    let address = Address::Tcp {
-        host: address.to_owned(),
-        port,
-    };
+    let known_as = if name.is_empty() { address } else { name };
     NamedHost {
         host: Host {
-            address,
+            address: Address::Tcp {
+                host: address.to_owned(),
+                port,
+            },
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
             password: None,
         },
-        names: vec![name.to_owned()],
+        names: vec![known_as.to_owned()],
         port,
     }
 }

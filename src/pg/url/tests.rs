@@ -214,32 +214,45 @@ fn session_attributes_are_those_of_libpq() {
 }
 
 #[test]
-fn what_needs_tls_is_refused_and_what_only_prefers_it_is_not() {
-    for mode in ["disable", "allow", "prefer"] {
-        target(&format!("host=a sslmode={mode}"));
-    }
-    for wrong in [
-        "sslmode=require",
-        "sslmode=verify-ca",
-        "sslmode=verify-full",
-        "sslnegotiation=direct",
-        "sslrootcert=system",
-        "sslcertmode=require",
-        "channel_binding=require",
-    ] {
+fn gssapi_is_refused_where_it_is_required() {
+    target("host=a gssencmode=prefer");
+    assert!(fault("host=a gssencmode=require").contains("GSSAPI"));
+}
+
+#[test]
+fn files_are_read_where_a_session_may_be_encrypted() {
+    let broken = "sslmode=require sslcert=/etc/hostname";
+    assert!(
+        fault(&format!("host=a {broken}")).starts_with("sslcert /etc/hostname: no certificate")
+    );
+    target(&format!("host=/run/pg {broken}"));
+    target("host=a sslmode=disable sslcert=/etc/hostname");
+    // libpq goes on without TLS then.
+    for mode in ["allow", "prefer"] {
+        let warnings = target(&format!("host=a sslmode={mode} sslcert=/etc/hostname")).warnings;
         assert!(
-            fault(&format!("host=a {wrong}")).contains("TLS to Postgres is not supported yet"),
-            "{wrong}"
+            warnings[0].starts_with("no TLS to Postgres: sslcert"),
+            "{warnings:?}"
         );
     }
-    assert!(fault("postgres://a?ssl=true").contains("TLS"));
-    assert!(fault("host=a sslmode=on").contains("must be disable"));
-    assert!(fault("host=a gssencmode=require").contains("GSSAPI"));
-    let environment = |name: &str| (name == "PGSSLMODE").then(|| String::from("require"));
-    assert_eq!(
-        parse("host=a user=b", &environment, None).unwrap_err(),
-        Error::Tls
-    );
+    let missing = target("host=a sslmode=require sslrootcert=/none sslcert=/none");
+    assert_eq!(missing.warnings.len(), 2, "{:?}", missing.warnings);
+    assert!(fault("host=a sslmode=verify-ca sslrootcert=/none").contains("does not exist"));
+    assert!(fault("host=a sslmode=verify-full").contains("no home directory"));
+}
+
+#[test]
+fn a_host_keeps_the_name_that_certificates_are_compared_with() {
+    let names = |url: &str| -> Vec<Option<String>> {
+        let hosts = target(url).hosts;
+        hosts.into_iter().map(|host| host.name).collect()
+    };
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(names("host=a,b"), [some("a"), some("b")]);
+    assert_eq!(names("host=a hostaddr=10.0.0.1"), [some("a")]);
+    assert_eq!(names("hostaddr=10.0.0.1"), [None]);
+    assert_eq!(names("host=10.0.0.1"), [some("10.0.0.1")]);
+    assert_eq!(names("host=/run/pg"), [None]);
 }
 
 #[test]

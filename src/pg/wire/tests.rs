@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::ring::{self, Ring};
+use crate::ring::{self, Ring, Stream};
 
 /// Who asked, and what was heard.
 #[derive(Default)]
