@@ -10,7 +10,9 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::{IoUring, types::BufRingEntry};
+use io_uring::types::BufRingEntry;
+
+use super::kernel::Kernel;
 
 /// The one group of provided buffers of a ring.
 pub(super) const GROUP: u16 = 0;
@@ -36,7 +38,11 @@ pub(super) struct ProvidedBuffers {
 impl ProvidedBuffers {
     /// Allocates and registers the buffers. `count` is a power of two, at most 32768; `size` is from
     /// 1 to [`SIZE_MAX`]. Anything else is `InvalidInput`.
-    pub(super) fn register(ring: &IoUring, count: u16, size: usize) -> io::Result<ProvidedBuffers> {
+    pub(super) fn register(
+        kernel: &mut Kernel,
+        count: u16,
+        size: usize,
+    ) -> io::Result<ProvidedBuffers> {
         if !count.is_power_of_two() || count > 1 << 15 || !(1..=SIZE_MAX).contains(&size) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -59,15 +65,9 @@ impl ProvidedBuffers {
             leaked: false,
         };
         // SAFETY: `entries` is page-aligned, has room for `count` entries and lives until this
-        // struct is dropped, which the owner does only after the ring itself is gone.
-        unsafe {
-            ring.submitter().register_buf_ring_with_flags(
-                buffers.entries as u64,
-                count,
-                GROUP,
-                0,
-            )?;
-        }
+        // struct is dropped, which the owner does only after the kernel's end is gone. A buffer is
+        // touched only between the completion that names it and `offer`.
+        unsafe { kernel.register_buffers(buffers.entries, count, GROUP) }?;
         for id in 0..count {
             buffers.offer(id);
         }

@@ -13,7 +13,7 @@ impl Ring {
     /// Takes every completion that is there; how many.
     pub(super) fn handle_completions(&self) -> usize {
         let mut completed = self.completed.take();
-        completed.extend(self.io.borrow_mut().completion());
+        self.kernel.borrow_mut().take(&mut completed);
         let count = completed.len();
         for completion in completed.drain(..) {
             self.handle(&completion);

@@ -16,6 +16,7 @@ mod buffers;
 mod completions;
 mod event;
 mod executor;
+mod kernel;
 mod listener;
 mod queue;
 mod setup;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use io_uring::{IoUring, cqueue};
+use io_uring::cqueue;
 
 pub use blocking::blocking;
 pub use event::{Event, Waker as EventWaker};
@@ -47,6 +48,7 @@ pub use stream::Stream;
 pub use timers::Sleep;
 
 use buffers::ProvidedBuffers;
+use kernel::Kernel;
 use queue::Queue;
 use slab::Slab;
 use timers::{Deadlines, Timers};
@@ -60,7 +62,7 @@ const SETTLE_ROUNDS_MAX: usize = 8;
 
 /// One core's ring. Not `Send`: it is made, driven and dropped by its own thread.
 pub struct Ring {
-    io: RefCell<IoUring>,
+    kernel: RefCell<Kernel>,
     buffers: RefCell<ProvidedBuffers>,
     held: RefCell<Slab<Held>>,
     queue: Queue,
@@ -87,10 +89,14 @@ enum Held {
 impl Ring {
     /// Sets up a ring on the calling thread, which must be the one that drives it.
     pub fn new(options: &Options) -> io::Result<Rc<Ring>> {
-        let (io, buffers) = setup::build(options)?;
-        let now = Instant::now();
-        Ok(Rc::new(Ring {
-            io: RefCell::new(io),
+        let (kernel, buffers) = setup::build(options)?;
+        Ok(Rc::new(Ring::over(kernel, buffers, options)))
+    }
+
+    fn over(kernel: Kernel, buffers: ProvidedBuffers, options: &Options) -> Ring {
+        let now = kernel.now();
+        Ring {
+            kernel: RefCell::new(kernel),
             buffers: RefCell::new(buffers),
             held: RefCell::new(Slab::new()),
             queue: Queue::default(),
@@ -104,7 +110,7 @@ impl Ring {
             spin: options.spin,
             input_bytes_max: options.input_bytes_max,
             heartbeat: Arc::default(),
-        }))
+        }
     }
 
     /// Runs the core until `done` says so; it is asked after every pass.
@@ -160,7 +166,7 @@ impl Ring {
         let no_news = self.flush_listed();
         let wait = quiet.then(|| self.patience()).flatten();
         self.enter(wait, no_news)?;
-        self.now.set(Instant::now());
+        self.now.set(self.clock());
         self.deadlines.pass(self.now());
         self.heartbeat.fetch_add(1, Ordering::Relaxed);
         if self.handle_completions() > 0 {
@@ -171,13 +177,17 @@ impl Ring {
         Ok(())
     }
 
+    fn clock(&self) -> Instant {
+        self.kernel.borrow().now()
+    }
+
     /// How long the kernel may hold the core now; `None` while it spins.
     fn patience(&self) -> Option<Duration> {
         if self.spin > Duration::ZERO && self.now() - self.idle_since.get() < self.spin {
             return None;
         }
         Some(match self.timers.next() {
-            Some(at) => at.saturating_duration_since(Instant::now()).min(BLOCK_MAX),
+            Some(at) => at.saturating_duration_since(self.clock()).min(BLOCK_MAX),
             None => BLOCK_MAX,
         })
     }

@@ -13,9 +13,10 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, opcode, squeue};
+use io_uring::types::{CancelBuilder, Fd};
+use io_uring::{opcode, squeue};
 
+use super::kernel::Kernel;
 use super::socket::{Receive, Socket};
 use super::token::{Operation, Token};
 use super::{Held, Ring, buffers};
@@ -48,9 +49,19 @@ pub(super) struct Queue {
     /// Sockets that want a send or a receive armed.
     listed: RefCell<Vec<Rc<Socket>>>,
     /// Entries that found the submission queue full, in order.
-    waiting: RefCell<VecDeque<squeue::Entry>>,
+    pub(super) waiting: RefCell<VecDeque<squeue::Entry>>,
     /// Cancelled to be closed: looked after by the sweep until their last completion.
     ending: RefCell<Vec<Held>>,
+}
+
+#[cfg(test)]
+impl Queue {
+    /// Whether nothing waits for anything.
+    pub(super) fn is_idle(&self) -> bool {
+        self.listed.borrow().is_empty()
+            && self.waiting.borrow().is_empty()
+            && self.ending.borrow().is_empty()
+    }
 }
 
 impl Ring {
@@ -239,15 +250,15 @@ impl Ring {
     pub(super) fn push(&self, entry: squeue::Entry) {
         let mut waiting = self.queue.waiting.borrow_mut();
         if waiting.is_empty() {
-            let mut io = self.io.borrow_mut();
+            let mut kernel = self.kernel.borrow_mut();
             // SAFETY: see the head of this file: what the entry points to outlives the operation.
-            if unsafe { io.submission().push(&entry) }.is_ok() {
+            if unsafe { kernel.push(&entry) } {
                 return;
             }
             // An error (EBUSY: completions to be taken first) leaves the entry to the next pass.
-            let _ = io.submit();
+            let _ = kernel.submit();
             // SAFETY: as above.
-            if unsafe { io.submission().push(&entry) }.is_ok() {
+            if unsafe { kernel.push(&entry) } {
                 return;
             }
         }
@@ -257,27 +268,11 @@ impl Ring {
     /// Submits everything and runs what the kernel deferred. Blocks for at most `wait`, until there
     /// are more completions than `no_news`.
     pub(super) fn enter(&self, wait: Option<Duration>, no_news: usize) -> io::Result<()> {
-        let mut io = self.io.borrow_mut();
-        self.refill(&mut io);
+        let mut kernel = self.kernel.borrow_mut();
+        self.refill(&mut kernel);
         let outcome = match wait {
-            Some(wait) if self.queue.waiting.borrow().is_empty() => {
-                let timespec = Timespec::from(wait);
-                io.submitter()
-                    .submit_with_args(no_news + 1, &SubmitArgs::new().timespec(&timespec))
-            }
-            _ => {
-                let length = io.submission().len() as u32;
-                // SAFETY: no argument is passed, so there is no memory to be valid. GETEVENTS is
-                // what makes the kernel run the deferred completions.
-                unsafe {
-                    io.submitter().enter::<libc::sigset_t>(
-                        length,
-                        0,
-                        EnterFlags::GETEVENTS.bits(),
-                        None,
-                    )
-                }
-            }
+            Some(wait) if self.queue.waiting.borrow().is_empty() => kernel.wait(wait, no_news + 1),
+            _ => kernel.enter(),
         };
         match outcome {
             Ok(_) => Ok(()),
@@ -290,11 +285,11 @@ impl Ring {
     }
 
     /// Moves entries that waited into the submission queue, as many as fit.
-    fn refill(&self, io: &mut io_uring::IoUring) {
+    fn refill(&self, kernel: &mut Kernel) {
         let mut waiting = self.queue.waiting.borrow_mut();
         while let Some(entry) = waiting.front() {
             // SAFETY: see the head of this file.
-            if unsafe { io.submission().push(entry) }.is_err() {
+            if !unsafe { kernel.push(entry) } {
                 break;
             }
             waiting.pop_front();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use io_uring::IoUring;
 
 use super::buffers::ProvidedBuffers;
+use super::kernel::Kernel;
 
 /// What an operator may tune of a ring.
 #[derive(Clone, Debug)]
@@ -61,8 +62,8 @@ impl std::error::Error for Unsupported {}
 pub fn probe(options: &Options) -> Result<(), Unsupported> {
     let read = |path| std::fs::read_to_string(path).ok();
     match build(options) {
-        Ok((io, buffers)) => {
-            drop(io);
+        Ok((kernel, buffers)) => {
+            drop(kernel);
             drop(buffers);
             Ok(())
         }
@@ -74,7 +75,7 @@ pub fn probe(options: &Options) -> Result<(), Unsupported> {
     }
 }
 
-pub(super) fn build(options: &Options) -> io::Result<(IoUring, ProvidedBuffers)> {
+pub(super) fn build(options: &Options) -> io::Result<(Kernel, ProvidedBuffers)> {
     let io: IoUring = IoUring::builder()
         .setup_cqsize(options.completions)
         .setup_single_issuer()
@@ -88,8 +89,9 @@ pub(super) fn build(options: &Options) -> io::Result<(IoUring, ProvidedBuffers)>
     // Of files, as it is; of sockets.
     io.submitter()
         .register_iowq_max_workers(&mut [0, KERNEL_THREADS_MAX])?;
-    let buffers = ProvidedBuffers::register(&io, options.buffers, options.buffer_bytes)?;
-    Ok((io, buffers))
+    let mut kernel = Kernel::Real(io);
+    let buffers = ProvidedBuffers::register(&mut kernel, options.buffers, options.buffer_bytes)?;
+    Ok((kernel, buffers))
 }
 
 /// The line for a ring that could not be made.

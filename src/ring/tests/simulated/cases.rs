@@ -1,0 +1,1 @@
+//! Single sequences that a random one would hit too seldom.

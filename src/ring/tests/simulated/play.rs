@@ -1,0 +1,540 @@
+//! Random sequences of what tasks, peers and the kernel do, against a simple model: of each
+//! connection the bytes that must have been delivered and sent, in order and once; of the ring what
+//! it has asked for and not yet been told the end of.
+
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Wake, Waker};
+
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestRunner};
+
+use super::operations::{ERRORS, How, Kind};
+use super::*;
+
+/// Runs of random steps, and steps of one run at the most: some 50,000 in all.
+const RUNS: u32 = 256;
+const STEPS_MAX: usize = 400;
+
+/// Connections at a time; what would be one more is left out.
+const LINES_MAX: usize = 6;
+const LISTENERS_MAX: usize = 2;
+
+/// Bytes of one receive buffer.
+const BUFFER_BYTES: usize = 16;
+
+/// Passes in which bytes may come past the bound: in the first it is passed, in the second the kernel
+/// is asked to stop, in the third the ring learns that this had no effect.
+const FLOOD_PASSES_MAX: usize = 4;
+
+/// A deadline is told by the sweep after it, with what is cut to whole milliseconds.
+const DEADLINE_LATE_MAX: Duration = Duration::from_millis(53);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Open,
+    Connect,
+    Listen,
+    Take(usize),
+    CloseListener(usize),
+    /// So many connections arrive in one pass.
+    Storm(usize, usize),
+    Wake(How),
+    /// Somebody waits for this connection, or nobody does.
+    Attend(usize, bool),
+    Write(usize, usize),
+    Consume(usize, usize),
+    Close(usize),
+    Deadline(usize, Option<u64>),
+    Arrive(usize, usize),
+    PeerEnds(usize),
+    Complete(usize, How, usize),
+    Cancels(Cancels),
+    Enters(Entry),
+    /// Microseconds pass.
+    Advance(u64),
+    Pass(bool),
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![
+        4 => Just(How::Full),
+        3 => (0..4000usize).prop_map(How::Short),
+        2 => Just(How::Last),
+        1 => Just(How::Zero),
+        2 => (0..ERRORS.len()).prop_map(How::Error),
+        // Those that are tried again leave more to be seen.
+        2 => (0..2usize).prop_map(How::Error),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let which = || 0..64usize;
+    let cancels = prop_oneof![
+        2 => Just(Cancels::Hit),
+        1 => Just(Cancels::Late),
+        1 => Just(Cancels::Miss)
+    ];
+    let errors = [libc::EBUSY, libc::EAGAIN, libc::EINTR, libc::ETIME];
+    let enters = prop_oneof![
+        (0..errors.len()).prop_map(move |n| Entry::Fails(errors[n])),
+        (0..4usize).prop_map(Entry::Takes),
+    ];
+    let step = prop_oneof![
+        3 => Just(Step::Open),
+        1 => Just(Step::Connect),
+        1 => Just(Step::Listen),
+        3 => which().prop_map(Step::Take),
+        1 => which().prop_map(Step::CloseListener),
+        1 => (which(), 1..300usize).prop_map(|(at, count)| Step::Storm(at, count)),
+        1 => how().prop_map(Step::Wake),
+        1 => (which(), any::<bool>()).prop_map(|(at, attends)| Step::Attend(at, attends)),
+        8 => (which(), 1..4000usize).prop_map(|(at, count)| Step::Write(at, count)),
+        6 => (which(), 1..100usize).prop_map(|(at, count)| Step::Consume(at, count)),
+        3 => which().prop_map(Step::Close),
+        2 => (which(), proptest::option::of(0..200u64)).prop_map(|(at, ms)| Step::Deadline(at, ms)),
+        8 => (which(), 1..200usize).prop_map(|(at, count)| Step::Arrive(at, count)),
+        1 => which().prop_map(Step::PeerEnds),
+        30 => (which(), how(), 0..8usize).prop_map(|(at, how, place)| Step::Complete(at, how, place)),
+        2 => cancels.prop_map(Step::Cancels),
+        2 => enters.prop_map(Step::Enters),
+        2 => (0..80_000u64).prop_map(Step::Advance),
+        25 => any::<bool>().prop_map(Step::Pass),
+    ];
+    proptest::collection::vec(step, 1..STEPS_MAX)
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    (1..=3u32, 0..=4u32, 0..=3u32, 1..=8usize).prop_map(|(depth, more, buffers, bound)| Options {
+        depth: 1 << depth,
+        completions: 1 << (depth + more),
+        buffers: 1 << buffers,
+        buffer_bytes: BUFFER_BYTES,
+        input_bytes_max: bound * BUFFER_BYTES,
+        ..Options::default()
+    })
+}
+
+/// Whether a task has been woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Flag>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A task that waits for something: it must have been woken once that is there.
+#[derive(Default)]
+struct Task {
+    woken: Arc<Flag>,
+    waits: bool,
+}
+
+impl Task {
+    fn look<T>(&mut self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let waker = Waker::from(self.woken.clone());
+        let woken = self.woken.0.swap(false, Ordering::Relaxed);
+        let outcome = poll(&mut Context::from_waker(&waker));
+        assert!(
+            outcome.is_pending() || woken || !self.waits,
+            "a task that waits was not woken"
+        );
+        self.waits = outcome.is_pending();
+        outcome
+    }
+}
+
+/// One connection.
+struct Line {
+    stream: Stream,
+    file: usize,
+    consumed: usize,
+    deadline: Option<Instant>,
+    reader: Task,
+    writer: Task,
+    attended: bool,
+    flood: Flood,
+}
+
+/// How long bytes have come in past the bound without a word of the ring.
+#[derive(Default)]
+struct Flood {
+    delivered: usize,
+    asked: usize,
+    passes: usize,
+}
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
+
+struct Play {
+    ring: Rc<Ring>,
+    world: Rc<RefCell<World>>,
+    options: Options,
+    lines: Vec<Line>,
+    connecting: Vec<(Connecting, Task, usize)>,
+    listeners: Vec<(Listener, Task)>,
+    event: Option<(Event, Task)>,
+    woken: usize,
+    _waker: EventWaker,
+}
+
+impl Play {
+    fn new(options: &Options) -> Play {
+        let (ring, world) = simulated(options);
+        let waker = EventWaker::new().unwrap();
+        let event = Event::listen(&ring, &waker);
+        Play {
+            ring,
+            world,
+            options: options.clone(),
+            lines: Vec::new(),
+            connecting: Vec::new(),
+            listeners: Vec::new(),
+            event: Some((event, Task::default())),
+            woken: 0,
+            _waker: waker,
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        let full = self.lines.len() + self.connecting.len() >= LINES_MAX;
+        match step {
+            Step::Open if !full => {
+                let (descriptor, file) = self.world.borrow_mut().open();
+                self.add(Stream::adopt(&self.ring, descriptor), file);
+            }
+            Step::Connect if !full => self.connect(),
+            Step::Listen if self.listeners.len() < LISTENERS_MAX => {
+                let (descriptor, _) = self.world.borrow_mut().open();
+                self.listeners
+                    .push((Listener::adopt(&self.ring, descriptor), Task::default()));
+            }
+            Step::Take(at) if !full && !self.listeners.is_empty() => self.take(at),
+            Step::CloseListener(at) if !self.listeners.is_empty() => {
+                self.listeners.remove(at % self.listeners.len());
+            }
+            Step::Storm(at, count) => self.storm(at, count),
+            Step::Wake(how) => self.complete_nth(0, how, 0, |kind| kind == Kind::Poll),
+            Step::Complete(at, how, place) => self.complete_nth(at, how, place, |_| true),
+            Step::Cancels(cancels) => self.world.borrow_mut().cancels = cancels,
+            Step::Enters(entry) => self.world.borrow_mut().entries.push_back(entry),
+            Step::Advance(us) => self.world.borrow_mut().now += Duration::from_micros(us),
+            Step::Pass(quiet) => self.pass(quiet),
+            other => self.step_of_line(other),
+        }
+    }
+
+    fn step_of_line(&mut self, step: Step) {
+        let (Step::Write(at, _)
+        | Step::Consume(at, _)
+        | Step::Close(at)
+        | Step::Attend(at, _)
+        | Step::Deadline(at, _)
+        | Step::Arrive(at, _)
+        | Step::PeerEnds(at)) = step
+        else {
+            return;
+        };
+        if self.lines.is_empty() {
+            return;
+        }
+        let at = at % self.lines.len();
+        if let Step::Close(_) = step {
+            drop(self.lines.remove(at));
+            return;
+        }
+        let line = &mut self.lines[at];
+        let mut world = self.world.borrow_mut();
+        let file = &mut world.files[line.file];
+        match step {
+            Step::Write(_, count) => {
+                let bytes = file.written..file.written + count;
+                file.written += count;
+                let write = |output: &mut Vec<u8>| {
+                    output.extend(bytes.map(|n| outward(line.file, n)));
+                };
+                line.stream.write(write);
+            }
+            Step::Consume(_, count) => {
+                let count = count.min(line.stream.unread());
+                line.stream.consume(count);
+                line.consumed += count;
+            }
+            Step::Attend(_, attends) => line.attended = attends,
+            Step::Deadline(_, after) => {
+                let after = after.map(Duration::from_millis);
+                line.stream.set_deadline(after);
+                line.deadline = after.map(|after| self.ring.now() + after);
+            }
+            Step::Arrive(_, count) if !file.ended => file.pending += count,
+            Step::PeerEnds(_) => file.ended = true,
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, stream: Stream, file: usize) {
+        self.lines.push(Line {
+            stream,
+            file,
+            consumed: 0,
+            deadline: None,
+            reader: Task::default(),
+            writer: Task::default(),
+            attended: true,
+            flood: Flood::default(),
+        });
+    }
+
+    fn connect(&mut self) {
+        let (descriptor, file) = self.world.borrow_mut().open();
+        let ring = self.ring.clone();
+        let address: SocketAddr = ([127, 0, 0, 1], file as u16).into();
+        let stream = async move {
+            Stream::connect(&ring, socket2::Socket::from(descriptor), address.into()).await
+        };
+        self.connecting
+            .push((Box::pin(stream), Task::default(), file));
+        self.look_at_connecting();
+    }
+
+    fn look_at_connecting(&mut self) {
+        for at in (0..self.connecting.len()).rev() {
+            let (stream, task, file) = &mut self.connecting[at];
+            let file = *file;
+            let Poll::Ready(outcome) = task.look(|context| stream.as_mut().poll(context)) else {
+                continue;
+            };
+            let failed = self.world.borrow().files[file].failed;
+            assert_eq!(outcome.is_err(), failed, "what became of the connection");
+            drop(self.connecting.remove(at));
+            if let Ok(stream) = outcome {
+                self.add(stream, file);
+            }
+        }
+    }
+
+    fn take(&mut self, at: usize) {
+        let count = self.listeners.len();
+        let (listener, task) = &mut self.listeners[at % count];
+        let mut accept = Box::pin(listener.accept());
+        let outcome = task.look(|context| accept.as_mut().poll(context));
+        let Poll::Ready(Some(stream)) = outcome else {
+            return;
+        };
+        drop(accept);
+        let mut world = self.world.borrow_mut();
+        let file = world.open[&stream.as_fd().as_raw_fd()];
+        assert!(std::mem::take(&mut world.files[file].untaken));
+        drop(world);
+        self.add(stream, file);
+    }
+
+    fn storm(&mut self, at: usize, count: usize) {
+        for _ in 0..count {
+            self.complete_nth(at, How::Full, 0, |kind| kind == Kind::Accept);
+        }
+    }
+
+    fn complete_nth(&mut self, at: usize, how: How, place: usize, of: impl Fn(Kind) -> bool) {
+        let mut world = self.world.borrow_mut();
+        let fitting: Vec<_> = (0..world.in_flight.len())
+            .filter(|at| of(world.in_flight[*at].kind))
+            .collect();
+        if !fitting.is_empty() {
+            world.complete(fitting[at % fitting.len()], how, place);
+        }
+    }
+
+    fn pass(&mut self, quiet: bool) {
+        self.ring.pass(quiet).unwrap();
+        self.look_at_connecting();
+        self.check();
+    }
+
+    /// What must hold after each pass.
+    fn check(&mut self) {
+        let mut world = self.world.borrow_mut();
+        let provided = world.provided.as_mut().unwrap();
+        assert!(provided.is_given_back(), "a buffer was not given back");
+        let now = self.ring.now();
+        for line in &mut self.lines {
+            let attentive = world.overflow.is_empty() && world.entries.is_empty();
+            line.check(&world.files[line.file], now, &self.options, attentive);
+        }
+        if let Some((event, task)) = &mut self.event {
+            let woken = task.look(|context| std::pin::pin!(event.woken()).poll(context));
+            let expected = std::mem::replace(&mut self.woken, world.woken) < world.woken;
+            assert_eq!(woken.is_ready(), expected, "woken");
+        }
+        let waiting = self.ring.queue.waiting.borrow();
+        let mut asked = world.outstanding.clone();
+        for entry in &*waiting {
+            *asked.entry(entry.get_user_data()).or_default() += 1;
+        }
+        for held in self.ring.held.borrow().iter() {
+            let Held::Socket(socket) = held else { continue };
+            let count: usize = [Operation::Receive, Operation::Send, Operation::Connect]
+                .map(|operation| Token {
+                    operation,
+                    generation: socket.generation,
+                    slot: socket.slot,
+                })
+                .iter()
+                .filter_map(|token| asked.get(&token.encode()))
+                .sum();
+            assert_eq!(socket.operations.get() as usize, count, "operations");
+            assert!(world.open.contains_key(&socket.descriptor), "it is gone");
+        }
+    }
+
+    /// Lets everything that has begun come to its end, and looks for what is missing.
+    fn settle(&mut self) {
+        {
+            let mut world = self.world.borrow_mut();
+            world.cancels = Cancels::Hit;
+            world.entries.clear();
+        }
+        for _ in 0..1000 {
+            self.look_at_connecting();
+            if self.connecting.is_empty() && self.is_settled() {
+                return;
+            }
+            self.world.borrow_mut().let_go();
+            let count = self.world.borrow().in_flight.len();
+            for at in (0..count).rev() {
+                let kind = self.world.borrow().in_flight[at].kind;
+                if kind != Kind::Accept && kind != Kind::Poll {
+                    self.world.borrow_mut().complete(at, How::Full, 0);
+                }
+            }
+            for at in 0..self.lines.len() {
+                if self.lines[at].stream.unread() > 0 {
+                    self.step(Step::Consume(at, usize::MAX));
+                }
+            }
+            self.pass(true);
+        }
+        panic!("it never comes to its end");
+    }
+
+    fn is_settled(&self) -> bool {
+        let world = self.world.borrow();
+        self.lines.iter().all(|line| {
+            let file = &world.files[line.file];
+            let sent = file.sent == file.written && line.stream.unsent() == 0;
+            let read = file.pending == 0 && line.consumed == file.delivered;
+            file.failed || (sent && read && line.stream.ended() == file.ended)
+        })
+    }
+
+    /// Ends everything and looks whether all has been given back.
+    fn end(mut self, abruptly: bool) {
+        if abruptly {
+            self.world.borrow_mut().cancels = Cancels::Hit;
+            self.world.borrow_mut().entries.clear();
+            self.world.borrow_mut().let_go();
+            // Those that nobody drops are closed, too.
+            self.lines
+                .drain(..)
+                .for_each(|line| std::mem::forget(line.stream));
+            assert!(self.ring.reclaim(Duration::from_secs(20)));
+        } else {
+            self.settle();
+        }
+        self.lines.clear();
+        self.connecting.clear();
+        self.listeners.clear();
+        self.event.take();
+        for _ in 0..5000 {
+            self.world.borrow_mut().now += Duration::from_millis(51);
+            self.pass(false);
+            if self.ring.queue.is_idle() && self.world.borrow().outstanding.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(self.ring.held(), 0, "slots are held");
+        let mut world = self.world.borrow_mut();
+        for file in &world.files {
+            assert!(file.closed || file.untaken, "not closed: {file:?}");
+        }
+        assert!(world.outstanding.is_empty() && world.in_flight.is_empty());
+        assert!(self.ring.queue.is_idle(), "something is kept for ever");
+        assert!(world.provided.as_mut().unwrap().is_complete());
+    }
+}
+
+impl Line {
+    fn check(&mut self, file: &File, now: Instant, options: &Options, attentive: bool) {
+        let (stream, id) = (&self.stream, self.file);
+        assert_eq!(stream.unread(), file.handled - self.consumed, "bytes");
+        stream.with_input(|input| {
+            for (n, byte) in input.iter().enumerate() {
+                assert_eq!(*byte, inward(id, self.consumed + n), "byte {n}");
+            }
+        });
+        // What the kernel has sent it may not have said yet.
+        assert!(stream.unsent() >= file.written - file.sent || file.failed);
+        let socket = stream.socket();
+        let over = stream.unread() > options.input_bytes_max;
+        let flood = &mut self.flood;
+        if !over || !attentive || file.asked > flood.asked {
+            flood.passes = 0;
+        } else if file.delivered > flood.delivered {
+            flood.passes += 1;
+        }
+        assert!(flood.passes < FLOOD_PASSES_MAX, "a flood is not stopped");
+        (flood.delivered, flood.asked) = (file.delivered, file.asked);
+        if let Some(at) = self.deadline {
+            let told = socket.timed_out.get();
+            assert!(!told || now >= at, "a deadline came early");
+            assert!(
+                told || now < at + DEADLINE_LATE_MAX,
+                "a deadline was missed"
+            );
+        }
+        if !self.attended {
+            return;
+        }
+        let _ = self.reader.look(|context| stream.poll_fill(context, 0));
+        let _ = self.writer.look(|context| stream.poll_drain(context, 0));
+    }
+}
+
+fn play(options: &Options, steps: &[Step], abruptly: bool) {
+    let mut play = Play::new(options);
+    for step in steps {
+        play.step(*step);
+    }
+    play.end(abruptly);
+}
+
+/// (1) to (6), in any order, with any result, also those that no machine here can be made to give.
+#[test]
+fn whatever_the_kernel_answers_nothing_is_lost_and_all_is_given_back() {
+    let seed = std::env::var("PROPTEST_RNG_SEED").map_or_else(
+        |_| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+        |seed| seed.parse().expect("a number"),
+    );
+    println!("PROPTEST_RNG_SEED={seed}");
+    let mut runner = TestRunner::new(ProptestConfig {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None, // the seed is enough
+        ..ProptestConfig::with_cases(RUNS)
+    });
+    let played = Cell::new(0);
+    let outcome = runner.run(
+        &(options(), steps(), any::<bool>()),
+        |(options, steps, abruptly)| {
+            played.set(played.get() + steps.len());
+            play(&options, &steps, abruptly);
+            Ok(())
+        },
+    );
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    assert!(played.get() > 10_000, "only {} steps", played.get());
+}
