@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -36,6 +37,8 @@ pub enum Validity {
     Now,
     Past,
     Future,
+    /// For three more days.
+    Soon,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +108,10 @@ impl Authority {
         (params.not_before, params.not_after) = match leaf.validity {
             Validity::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2999, 1, 1)),
             Validity::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
+            Validity::Soon => {
+                let end = SystemTime::now() + Duration::from_secs(3 * 24 * 3600);
+                (date_time_ymd(2020, 1, 1), end.into())
+            }
             Validity::Future => (date_time_ymd(2998, 1, 1), date_time_ymd(2999, 1, 1)),
         };
         let common_name = leaf.names.first().copied().unwrap_or_default();

@@ -213,8 +213,8 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             directory,
         };
-        let line = server.wait_for_line("listening on http://");
-        let address = line.split("http://").nth(1).expect("an address");
+        let line = server.wait_for_line("listening on http");
+        let address = line.split("://").nth(1).expect("an address");
         let address = address.split_whitespace().next().expect("an address");
         server.address = address.parse().expect("an address");
         server
@@ -252,6 +252,12 @@ impl Server {
     pub fn log(&mut self) -> &[String] {
         self.log.extend(self.lines.try_iter());
         &self.log
+    }
+
+    /// Leaves out of [`Server::wait_for_line`] and [`Server::log`] what has been logged so far.
+    pub fn forget_log(&mut self) {
+        self.log.extend(self.lines.try_iter());
+        self.log.clear();
     }
 
     pub fn pid(&self) -> u32 {
@@ -382,9 +388,17 @@ fn read_lines(stderr: impl Read + Send + 'static) -> Receiver<String> {
 
 // ---- The client ----
 
-/// A connection that sends and reads raw bytes.
-pub struct Client {
-    pub stream: TcpStream,
+/// A TCP connection that does not wait for ever.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream.set_nodelay(true).expect("no delay");
+    stream
+}
+
+/// A connection that sends and reads raw bytes, over TCP unless said otherwise.
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     buffer: Vec<u8>,
 }
 
@@ -399,9 +413,12 @@ pub struct Response {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        stream.set_nodelay(true).expect("no delay");
+        Client::over(connect(address))
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub fn over(stream: S) -> Client<S> {
         Client {
             stream,
             buffer: Vec::new(),
