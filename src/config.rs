@@ -1,14 +1,16 @@
 //! The flags, checked once and turned into settings that never change again.
 
+mod tls;
+
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::cli::{ClientAuth, TlsVersion};
 use crate::cli::{LogFormat, Machine};
 use crate::duration;
 use crate::http::HeadLimits;
+pub use tls::{ClientAuth, Tls, TlsClient, TlsVersion};
 
 /// Everything that the flags of `serve` and `demo` tune.
 #[derive(Clone, Debug)]
@@ -59,28 +61,6 @@ pub struct Sockets {
     pub send_buffer: Option<usize>,
     /// TCP_NODELAY.
     pub nodelay: bool,
-}
-
-/// TLS on the client side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The file of the certificate and of those between it and its root.
-    pub certificate: PathBuf,
-    /// The file of its key.
-    pub key: PathBuf,
-    /// Whom clients have to be known to.
-    pub client: Option<TlsClient>,
-    /// What is older is not spoken.
-    pub min_version: TlsVersion,
-}
-
-/// What is asked of clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsClient {
-    /// The file of those who issue their certificates.
-    pub ca: PathBuf,
-    /// Whether one has to be shown.
-    pub auth: ClientAuth,
 }
 
 /// Bounds of one core: the flags give those of the whole server, split evenly.
@@ -142,7 +122,7 @@ impl Config {
     /// Checks the flags against each other and against this machine.
     pub fn new(flags: &Machine) -> Result<Config, Error> {
         let cores = cores(flags.cores.as_deref(), &usable_cores())?;
-        let tls = tls(flags)?;
+        let tls = tls::from_flags(flags)?;
         let listen = flags
             .listen
             .iter()
@@ -293,41 +273,6 @@ fn address(text: &str, encrypted: bool) -> Result<Vec<Address>, Error> {
     Ok(found)
 }
 
-/// The flags of TLS, which stand or fall with the certificate.
-fn tls(flags: &Machine) -> Result<Option<Tls>, Error> {
-    let needs = |flag: &str, other: &str| Err(Error(format!("{flag}: needs {other}")));
-    let (certificate, key) = match (&flags.tls_cert, &flags.tls_key) {
-        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-        (Some(_), None) => return needs("--tls-cert", "--tls-key"),
-        (None, Some(_)) => return needs("--tls-key", "--tls-cert"),
-        (None, None) => {
-            let others = [
-                ("--tls-client-ca", flags.tls_client_ca.is_some()),
-                ("--tls-client-auth", flags.tls_client_auth.is_some()),
-                ("--tls-min-version", flags.tls_min_version.is_some()),
-            ];
-            return match others.iter().find(|(_, given)| *given) {
-                Some((flag, _)) => needs(flag, "--tls-cert and --tls-key"),
-                None => Ok(None),
-            };
-        }
-    };
-    let client = match (&flags.tls_client_ca, flags.tls_client_auth) {
-        (None, Some(_)) => return needs("--tls-client-auth", "--tls-client-ca"),
-        (None, None) => None,
-        (Some(ca), auth) => Some(TlsClient {
-            ca: ca.clone(),
-            auth: auth.unwrap_or(ClientAuth::Required),
-        }),
-    };
-    Ok(Some(Tls {
-        certificate,
-        key,
-        client,
-        min_version: flags.tls_min_version.unwrap_or(TlsVersion::Tls12),
-    }))
-}
-
 /// The cores named by `list`, or all usable ones.
 fn cores(list: Option<&str>, usable: &[usize]) -> Result<Vec<usize>, Error> {
     let Some(list) = list else {
@@ -375,7 +320,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn config(arguments: &[&str]) -> Result<Config, Error> {
+    pub(super) fn config(arguments: &[&str]) -> Result<Config, Error> {
         let mut line = vec!["pinion", "serve", "--routes", "x.toml"];
         line.extend(arguments);
         match Cli::try_parse_from(line).expect("usage").command {
@@ -438,48 +383,6 @@ mod tests {
         let error = listen("unix:/x").unwrap_err().to_string();
         assert!(error.starts_with("--tls-cert: no --listen"), "{error}");
         assert!(listen("http://127.0.0.1:80").is_err());
-    }
-
-    #[test]
-    fn flags_of_tls_that_need_another_one() {
-        for (flags, fault) in [
-            (&["--tls-cert", "c"][..], "--tls-cert: needs --tls-key"),
-            (&["--tls-key", "k"], "--tls-key: needs --tls-cert"),
-            (
-                &["--tls-client-ca", "a"],
-                "--tls-client-ca: needs --tls-cert",
-            ),
-            (
-                &["--tls-client-auth", "optional"],
-                "--tls-client-auth: needs --tls-cert",
-            ),
-            (
-                &["--tls-min-version", "1.3"],
-                "--tls-min-version: needs --tls-cert",
-            ),
-            (
-                &[
-                    "--tls-cert",
-                    "c",
-                    "--tls-key",
-                    "k",
-                    "--tls-client-auth",
-                    "required",
-                ],
-                "--tls-client-auth: needs --tls-client-ca",
-            ),
-            (
-                &["--listen", "https://127.0.0.1:80"],
-                "--listen https://127.0.0.1:80: HTTPS needs",
-            ),
-        ] {
-            let error = config(flags).unwrap_err().to_string();
-            assert!(error.starts_with(fault), "{error}");
-        }
-        let tls = config(&["--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"]);
-        let tls = tls.unwrap().tls.unwrap();
-        assert_eq!(tls.min_version, TlsVersion::Tls12);
-        assert_eq!(tls.client.unwrap().auth, ClientAuth::Required);
     }
 
     #[test]

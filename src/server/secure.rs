@@ -68,10 +68,14 @@ impl Secure {
         if let Hello::PlainHttp = hello {
             let message = "Plain HTTP request sent to an HTTPS port";
             let connection = Connection::new(stream, core, limits, timeouts);
-            return connection.refusing(400, message).run().await;
+            return Box::pin(connection.refusing(400, message).run()).await;
         }
-        match unless_draining(&core, self.shake_hands(stream)).await {
-            Some(Ok(stream)) => Connection::new(stream, core, limits, timeouts).run().await,
+        // Each in a box of its own, so that what only a handshake needs is gone after it.
+        let shaken = Box::pin(unless_draining(&core, self.shake_hands(stream))).await;
+        match shaken {
+            Some(Ok(stream)) => {
+                Box::pin(Connection::new(stream, core, limits, timeouts).run()).await;
+            }
             Some(Err(error)) => self.note_fault(&error),
             None => {}
         }

@@ -11,7 +11,11 @@ mod files;
 mod handshake;
 mod server;
 mod stream;
+mod tokio;
 mod turns;
+
+#[cfg(test)]
+mod tests;
 
 pub use handshake::{handshake, handshake_in_turn};
 pub use server::{Error, ServerTls};

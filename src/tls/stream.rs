@@ -2,13 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{Connection, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{IGNORED_BYTES_MAX, fault, truncated};
 use crate::limits;
@@ -301,6 +299,10 @@ impl TlsStream {
         if output.is_empty() {
             return;
         }
+        if self.failing.borrow().is_some() {
+            output.clear(); // nothing comes after the alert
+            return;
+        }
         let mut session = self.session.borrow_mut();
         let mut start = self.encrypted.get();
         while start < output.len() && self.socket.unsent() < ciphertext_bytes_max {
@@ -387,47 +389,5 @@ impl TlsStream {
                 Ok(false) | Err(_) => return Poll::Ready(error()),
             }
         }
-    }
-}
-
-impl AsyncRead for TlsStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if ready!(self.poll_fill(context, 0))? {
-            let count = self.with_input(|input| {
-                let count = input.len().min(buffer.remaining());
-                buffer.put_slice(&input[..count]);
-                count
-            });
-            self.consume(count);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for TlsStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_drain(context, CIPHERTEXT_BYTES_MAX - 1))?;
-        let count = bytes.len().min(CIPHERTEXT_BYTES_MAX);
-        self.write(|output| output.extend_from_slice(&bytes[..count]));
-        Poll::Ready(Ok(count))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(())) // what is written goes out with the next pass
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.close_notify();
-        ready!(self.poll_drain(context, 0))?;
-        self.shutdown_write();
-        Poll::Ready(Ok(()))
     }
 }
