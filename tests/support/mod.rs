@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod random;
+pub mod open_loop;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -322,9 +323,11 @@ fn process(pid: u32) -> Pid {
     Pid::from_raw(pid).expect("not 0")
 }
 
-/// The binary with arguments, its output piped and none of the caller's settings.
+/// The binary with arguments, its output piped and none of the caller's settings. `TESTED_PINION` puts
+/// another build in its place: a released one, or an older one to compare with.
 pub fn pinion(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pinion"));
+    let built = env!("CARGO_BIN_EXE_pinion").into();
+    let mut command = Command::new(std::env::var_os("TESTED_PINION").unwrap_or(built));
     for (name, _) in std::env::vars() {
         if name.starts_with("PINION_") || name.starts_with("PG") {
             command.env_remove(name);

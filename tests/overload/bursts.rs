@@ -1,0 +1,123 @@
+//! What is no overload, and who finds room in one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::fixture::{ROUTES, alone, expect_answers_and_refusals, get, load, postgres};
+use crate::support::{Client, PATIENCE, Server};
+
+#[test]
+fn a_thousand_requests_at_once_on_an_idle_server_are_all_answered() {
+    let _alone = alone();
+    let postgres = postgres();
+    // Nobody waits for longer than Postgres needs for all of them.
+    let flags = ["--acquire-timeout", "20s", "--statement-timeout", "20s"];
+    let server = Server::start(ROUTES, &postgres.url(), &flags).ready();
+    for path in ["single", "batched"] {
+        let mut clients: Vec<Client> = (0..100).map(|_| server.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(many(path, 10 * number, 10));
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            for id in 10 * number..10 * number + 10 {
+                let response = client.response();
+                assert_eq!((response.status, response.text()), (200, &*id.to_string()));
+            }
+        }
+    }
+}
+
+#[test]
+fn many_clients_that_ask_one_thing_at_a_time_are_no_overload() {
+    let _alone = alone();
+    let postgres = postgres();
+    let server = Server::start(ROUTES, &postgres.url(), &[]).ready();
+    let end = Instant::now() + Duration::from_secs(2);
+    // Far more than are answered within the target, but never more than these.
+    let mut clients: Vec<Client> = (0..24).map(|_| server.client()).collect();
+    let mut number = 0;
+    while Instant::now() < end {
+        for client in &mut clients {
+            number += 1;
+            client.send(get(&format!("/single/{number}")));
+        }
+        let first = number - clients.len();
+        for (client, id) in clients.iter_mut().zip(first + 1..) {
+            let response = client.response();
+            assert_eq!((response.status, response.text()), (200, &*id.to_string()));
+        }
+    }
+}
+
+#[test]
+fn clients_that_pipeline_do_not_shut_out_those_that_do_not() {
+    let _alone = alone();
+    let postgres = postgres();
+    let server = Server::start(ROUTES, &postgres.url(), &[]).ready();
+    let stop = AtomicBool::new(false);
+    let (address, stop) = (server.address, &stop);
+    let (good, refused) = std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                let mut client = Client::connect(address);
+                while !stop.load(Ordering::Relaxed) {
+                    client.send(many("single", 0, 32));
+                    (0..32).for_each(|_| drop(client.response()));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        // A request now and then, far fewer than a fair share.
+        let outcome = load(server.address, "single", 50.0, Duration::from_secs(3));
+        stop.store(true, Ordering::Relaxed);
+        expect_answers_and_refusals(&outcome);
+        (outcome.of(200).count(), outcome.of(503).count())
+    });
+    println!("{good} of single requests were answered, {refused} refused");
+    assert!(good > 4 * refused);
+}
+
+#[test]
+fn a_lane_in_overload_costs_another_nothing() {
+    let _alone = alone();
+    let postgres = postgres();
+    let server = Server::start(ROUTES, &postgres.url(), &[]).ready();
+    let (overload, other) = std::thread::scope(|scope| {
+        let address = server.address;
+        let overload = scope.spawn(move || load(address, "single", 1600.0, Duration::from_secs(3)));
+        let other = load(server.address, "other", 100.0, Duration::from_secs(3));
+        (overload.join().expect("right answers"), other)
+    });
+    expect_answers_and_refusals(&overload);
+    assert!(overload.of(503).count() > overload.of(200).count());
+    assert_eq!(other.of(200).count(), 300, "nobody is refused");
+    let half = other.of(200).quantile(0.5);
+    println!("the other lane's p50: {half:?}");
+    assert!(half < Duration::from_millis(50), "{half:?}");
+}
+
+#[test]
+fn after_an_overload_a_burst_is_let_in_again() {
+    let _alone = alone();
+    let postgres = postgres();
+    let flags = ["--acquire-timeout", "20s"];
+    let server = Server::start(ROUTES, &postgres.url(), &flags).ready();
+    let overload = load(server.address, "single", 1600.0, Duration::from_secs(2));
+    assert!(overload.of(503).count() > 500, "it is one");
+    // An interval without a refusal.
+    std::thread::sleep(Duration::from_millis(150));
+    let start = Instant::now();
+    let mut clients: Vec<Client> = (0..200).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send(get("/single/7"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    assert!(start.elapsed() < PATIENCE);
+}
+
+fn many(path: &str, first: usize, count: usize) -> String {
+    let requests = (first..first + count).map(|id| get(&format!("/{path}/{id}")));
+    requests.collect()
+}
