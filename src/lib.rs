@@ -44,3 +44,4 @@ pub mod error;
 
 pub mod duration;
 pub mod limits;
+pub mod random;

@@ -1,10 +1,12 @@
 //! The id under which a request is known to its client and in the log.
 
 use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use uuid::Uuid;
+use uuid::Builder;
 
 use crate::http::Request;
+use crate::random::random;
 
 /// Characters of an id that a client may choose: enough for a UUID, a ULID or a trace id.
 const LENGTH_MAX: usize = 64;
@@ -32,7 +34,7 @@ impl RequestId {
     pub fn text(&self) -> Cow<'_, str> {
         match &self.0 {
             Some(id) => Cow::Borrowed(id),
-            None => Cow::Owned(Uuid::now_v7().to_string()),
+            None => Cow::Owned(made()),
         }
     }
 }
@@ -41,6 +43,18 @@ impl Default for RequestId {
     fn default() -> RequestId {
         RequestId::new()
     }
+}
+
+/// A UUIDv7. `Uuid::now_v7` would ask the kernel for random bytes each time, and a refusal, which needs an
+/// id too, has to be cheap.
+fn made() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let milliseconds = now.unwrap_or_default().as_millis() as u64;
+    let mut bytes = [0; 10];
+    bytes[..8].copy_from_slice(&random().to_be_bytes());
+    bytes[8..].copy_from_slice(&random().to_be_bytes()[..2]);
+    let id = Builder::from_unix_timestamp_millis(milliseconds, &bytes).into_uuid();
+    id.to_string()
 }
 
 fn is_well_formed(value: &[u8]) -> bool {
@@ -52,6 +66,10 @@ fn is_well_formed(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -68,6 +86,14 @@ mod tests {
     #[test]
     fn an_id_is_made_where_there_is_none() {
         let text = RequestId::new().text().into_owned();
-        assert_eq!(Uuid::parse_str(&text).unwrap().get_version_num(), 7);
+        let id = Uuid::parse_str(&text).unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        let (seconds, _) = id.get_timestamp().unwrap().to_unix();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        assert!(now.as_secs() - seconds < 100);
+        let ids: HashSet<String> = (0..1000)
+            .map(|_| RequestId::new().text().into_owned())
+            .collect();
+        assert_eq!(ids.len(), 1000);
     }
 }

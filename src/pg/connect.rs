@@ -23,6 +23,7 @@ use super::url::tls::Mode;
 use super::url::{Address, Host, Target, TargetSessionAttrs, TcpOptions};
 use super::wire::{Tap, Wire};
 use crate::limits;
+use crate::random::random;
 use crate::ring::{Ring, Stream, blocking};
 
 /// A session and the future that drives it.
@@ -508,12 +509,6 @@ async fn check_kind(
         TargetSessionAttrs::Standby if !recovering => Err(Error::WrongKind("a standby")),
         _ => Ok(()),
     }
-}
-
-/// A random number, for spreading load and back-off; not for secrets.
-pub(super) fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }
 
 /// The future's outcome, or `None` when it took too long.

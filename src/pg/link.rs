@@ -17,6 +17,7 @@ use super::mend::Preparation;
 use super::statements::{self, Prepared};
 use crate::limits;
 use crate::ring::Ring;
+use crate::random::random;
 
 /// How often the silence of connections is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -486,7 +487,7 @@ async fn ask_after(database: Rc<Database>, link: Rc<Link>) {
 
 /// Between half of `pause` and all of it, so that many links don't come back in step.
 fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + (connect::random() % 1024) as f64 / 2048.0)
+    pause.mul_f64(0.5 + (random() % 1024) as f64 / 2048.0)
 }
 
 #[cfg(test)]
