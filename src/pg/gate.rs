@@ -158,7 +158,7 @@ impl Gate {
         self.least_room.set(least_room);
     }
 
-    /// Postgres is back: what was seen while it was away says nothing.
+    /// Forgets what was seen: it says nothing of what comes.
     pub(super) fn reset(&self, now: Instant) {
         self.room.set(UNBOUNDED);
         self.excess.set(0);

@@ -306,7 +306,6 @@ impl Lane {
     pub(super) fn link_up(&self) -> bool {
         if self.down_since.take().is_some() {
             self.down_reason.borrow_mut().clear();
-            self.gate.reset(self.ring.now());
         }
         self.count_links();
         self.serve_waiting();

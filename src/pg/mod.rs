@@ -180,22 +180,22 @@ impl Database {
         description: &Description,
         company: usize,
     ) -> Result<Admitted, Failure> {
-        let batched = description.is_batched();
+        let (now, batched) = (self.ring.now(), description.is_batched());
         let gate = self.gate(route, batched);
-        let admitted = gate.admit(self.ring.now(), company);
-        let (Route { lane, batcher, .. }, excess) = (&self.routes[route], gate.take_excess());
+        let Route { lane, batcher, .. } = &self.routes[route];
         let lane = &self.lanes[*lane];
-        if excess > 0 {
-            match batched {
-                true => batcher.refuse_excess(excess),
-                false => lane.refuse_excess(excess),
-            }
+        if lane.is_down() {
+            // How long that is waited for is not for the gate to say, nor what piles up meanwhile.
+            gate.reset(now);
+            return Ok(gate.let_in());
         }
-        match admitted {
-            // How long that takes is not for the gate to say.
-            Err(_) if lane.is_down() => Ok(gate.let_in()),
-            admitted => admitted,
+        let admitted = gate.admit(now, company);
+        match gate.take_excess() {
+            0 => {}
+            excess if batched => batcher.refuse_excess(excess),
+            excess => lane.refuse_excess(excess),
         }
+        admitted
     }
 
     /// Counts a request of a route that was refused elsewhere.
