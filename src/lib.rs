@@ -17,6 +17,10 @@
     clippy::unwrap_used
 )]
 
+// The unit tests share code with `fuzz/`, which knows the crate by its name.
+#[cfg(test)]
+extern crate self as pinion;
+
 pub mod cli;
 pub mod config;
 pub mod run;

@@ -1,89 +1,35 @@
 //! Bodies at their boundary: raw bytes in, body or fault out, however they are cut.
 
-use proptest::prelude::*;
-
-use crate::http::{BodyDecoder, Fault, Framing, Progress};
+use super::fuzz_body::{Outcome, decode_cut, splits_do_not_matter};
+use crate::http::{BodyDecoder, Fault, Framing};
 use crate::limits;
 
-type Outcome = Result<(Vec<u8>, usize), Fault>;
-
-/// Decodes `input`, handed over in pieces that end at `cuts`; `None` while incomplete.
-fn decode_cut(framing: Framing, input: &[u8], cuts: &[usize], max: usize) -> Option<Outcome> {
-    let mut body = Vec::new();
-    let mut decoder = match BodyDecoder::new(framing, max) {
-        Ok(decoder) => decoder,
-        Err(fault) => return Some(Err(fault)),
-    };
-    let mut at = 0;
-    for &cut in cuts.iter().chain([&input.len()]) {
-        match decoder.decode(&input[at..cut], &mut body) {
-            Err(fault) => {
-                assert_eq!(
-                    decoder.decode(b"0\r\n\r\n", &mut body),
-                    Err(fault),
-                    "sticks"
-                );
-                return Some(Err(fault));
-            }
-            Ok(Progress {
-                consumed,
-                done: true,
-            }) => return Some(Ok((body, at + consumed))),
-            Ok(Progress {
-                consumed,
-                done: false,
-            }) => assert_eq!(consumed, cut - at),
-        }
-        at = cut;
-    }
-    None
-}
-
-/// Decodes whole, cut at every place, and byte by byte: always the same.
-fn decode_all_ways(framing: Framing, input: &[u8], max: usize) -> Option<Outcome> {
-    let whole = decode_cut(framing, input, &[], max);
-    for cut in 0..=input.len() {
-        assert_eq!(
-            decode_cut(framing, input, &[cut], max),
-            whole,
-            "cut at {cut}"
-        );
-    }
-    let every: Vec<usize> = (0..=input.len()).collect();
-    assert_eq!(
-        decode_cut(framing, input, &every, max),
-        whole,
-        "byte by byte"
-    );
-    whole
-}
-
 fn chunked(input: &[u8]) -> Option<Outcome> {
-    decode_all_ways(Framing::Chunked, input, 64)
+    splits_do_not_matter(Framing::Chunked, input, 64)
 }
 
 #[test]
 fn length() {
     let ten = b"0123456789GET /";
     assert_eq!(
-        decode_all_ways(Framing::Length(10), ten, 10),
+        splits_do_not_matter(Framing::Length(10), ten, 10),
         Some(Ok((b"0123456789".to_vec(), 10)))
     );
-    assert_eq!(decode_all_ways(Framing::Length(16), ten, 16), None);
+    assert_eq!(splits_do_not_matter(Framing::Length(16), ten, 16), None);
     assert_eq!(
-        decode_all_ways(Framing::Length(11), b"", 10),
+        splits_do_not_matter(Framing::Length(11), b"", 10),
         Some(Err(Fault::BodyTooLarge))
     );
     assert_eq!(
-        decode_all_ways(Framing::Length(u64::MAX), b"", 10),
+        splits_do_not_matter(Framing::Length(u64::MAX), b"", 10),
         Some(Err(Fault::BodyTooLarge))
     );
     assert_eq!(
-        decode_all_ways(Framing::Length(0), b"GET", 0),
+        splits_do_not_matter(Framing::Length(0), b"GET", 0),
         Some(Ok((vec![], 0)))
     );
     assert_eq!(
-        decode_all_ways(Framing::None, b"GET", 0),
+        splits_do_not_matter(Framing::None, b"GET", 0),
         Some(Ok((vec![], 0)))
     );
     assert!(BodyDecoder::new(Framing::Length(0), 0).unwrap().is_done());
@@ -233,36 +179,4 @@ fn extensions_of_all_chunks_together_are_bounded() {
     let decode = |input: &str| decode_cut(Framing::Chunked, input.as_bytes(), &[], 4096).unwrap();
     assert!(decode(&within).is_ok());
     assert_eq!(decode(&over), Err(Fault::ChunkLineTooLong));
-}
-
-proptest! {
-    #[test]
-    fn any_split_of_any_chunking_gives_the_body_back(
-        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8),
-        mut cuts in prop::collection::vec(0usize..400, 0..12),
-    ) {
-        let mut input = Vec::new();
-        for chunk in &chunks {
-            input.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-            input.extend_from_slice(chunk);
-            input.extend_from_slice(b"\r\n");
-        }
-        input.extend_from_slice(b"0\r\n\r\n");
-        let length = input.len();
-        input.extend_from_slice(b"next");
-        cuts.iter_mut().for_each(|cut| *cut = (*cut).min(input.len()));
-        cuts.sort_unstable();
-        let outcome = decode_cut(Framing::Chunked, &input, &cuts, 4096);
-        prop_assert_eq!(outcome, Some(Ok((chunks.concat(), length))));
-    }
-
-    #[test]
-    fn arbitrary_octets_never_panic_and_splits_never_matter(
-        input in "[0-9a-f;=\" \\\\\r\n:x\u{e9}]{0,60}",
-        cut in 0usize..60,
-    ) {
-        let cut = cut.min(input.len());
-        let whole = decode_cut(Framing::Chunked, input.as_bytes(), &[], 32);
-        prop_assert_eq!(decode_cut(Framing::Chunked, input.as_bytes(), &[cut], 32), whole);
-    }
 }
