@@ -4,15 +4,11 @@
 //! `target_session_attrs` to whoever brings the stream: that is done here, and TLS is by `tls`.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::{Future, Ready, ready};
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Connection, SimpleQueryMessage};
@@ -20,11 +16,18 @@ use tokio_postgres::{Client, Connection, SimpleQueryMessage};
 use super::channel::Channel;
 use super::tls::{self, Insecure};
 use super::url::tls::Mode;
-use super::url::{Address, Host, Target, TargetSessionAttrs, TcpOptions};
+use super::url::{Address, Host, Target, TargetSessionAttrs};
 use super::wire::{Tap, Wire};
 use crate::limits;
 use crate::random::random;
-use crate::ring::{Ring, Stream, blocking};
+use crate::ring::Ring;
+pub use error::Error;
+pub(crate) use error::chain;
+use error::{insecure, start_error};
+use socket::open;
+
+mod error;
+mod socket;
 
 /// A session and the future that drives it.
 pub type Connected = (Session, Connection<Tap, Tap>);
@@ -35,9 +38,9 @@ pub struct Session {
     /// Prepares statements, and closes those that are dropped.
     pub client: Client,
     pub(super) wire: Rc<Wire>,
-    /// Where in the target's hosts it is, and whether it is encrypted: its cancellations go there,
-    /// in the same way.
-    pub(super) host: usize,
+    /// Whose it is: its cancellations go there.
+    pub(super) host: Host,
+    /// Whether it is encrypted: so are they.
     encrypted: bool,
 }
 
@@ -46,113 +49,6 @@ impl Session {
     pub(super) fn is_ended(&self) -> bool {
         self.wire.is_ended()
     }
-}
-
-/// Why there is no connection, without anything secret.
-#[derive(Debug)]
-pub enum Error {
-    /// The server can't be reached, or went away: trying again may help.
-    Unreachable(String),
-    /// The server answered, and refused: its SQLSTATE and message.
-    Refused {
-        /// Postgres appendix A.
-        state: String,
-        /// Postgres's words.
-        message: String,
-    },
-    /// The server is not of the kind that `target_session_attrs` asks for.
-    WrongKind(&'static str),
-    /// The session is not as secure as the settings want it.
-    Insecure {
-        /// What is wrong, and what helps.
-        reason: String,
-        /// Whether trying again may help.
-        moment: bool,
-    },
-    /// Neither with TLS nor without, where the settings leave it open.
-    Both {
-        /// What came first.
-        first: Box<Error>,
-        /// What came of the other way.
-        second: Box<Error>,
-        /// How the second was tried.
-        way: &'static str,
-    },
-}
-
-impl Error {
-    /// Whether the settings are at fault rather than the moment: a wrong password, an unknown
-    /// user or database. Waiting doesn't mend these.
-    pub fn is_configuration(&self) -> bool {
-        match self {
-            Error::Refused { state, .. } => state.starts_with("28") || state == "3D000",
-            Error::Insecure { moment, .. } => !moment,
-            Error::Both { first, second, .. } => {
-                first.is_configuration() || second.is_configuration()
-            }
-            Error::Unreachable(_) | Error::WrongKind(_) => false,
-        }
-    }
-
-    /// Whether the server's rules (pg_hba.conf) or the password are against the session: another one
-    /// may be taken.
-    fn is_refusal(&self) -> bool {
-        matches!(self, Error::Refused { state, .. } if state.starts_with("28"))
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Unreachable(reason) => formatter.write_str(reason),
-            Error::Refused { state, message } => write!(formatter, "{message} ({state})"),
-            Error::WrongKind(wanted) => write!(formatter, "the server is not {wanted}"),
-            Error::Insecure { reason, .. } => formatter.write_str(reason),
-            Error::Both { first, second, way } => write!(formatter, "{first}; {way}: {second}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Error {
-        match error.as_db_error() {
-            Some(refusal) => Error::Refused {
-                state: refusal.code().code().to_owned(),
-                message: refusal.message().to_owned(),
-            },
-            None if asks_for_password(&error) => Error::Refused {
-                state: "28P01".to_owned(),
-                message: NO_PASSWORD.to_owned(),
-            },
-            None if is_unbound(&error) => Error::Insecure {
-                reason: NOT_BOUND.to_owned(),
-                moment: false,
-            },
-            None => Error::Unreachable(chain(&error)),
-        }
-    }
-}
-
-const NO_PASSWORD: &str = "Postgres asks for a password: give it in the database URL, in \
-                           PGPASSWORD or in ~/.pgpass";
-
-const NOT_BOUND: &str = "channel_binding=require, but the server did not bind the session to its \
-                         certificate: that takes TLS and scram-sha-256";
-
-/// The driver's own fault when it has no password to give, which has no kind that could be asked for.
-fn asks_for_password(error: &tokio_postgres::Error) -> bool {
-    is_caused_by(error, "password missing")
-}
-
-/// The same for a session without channel binding.
-fn is_unbound(error: &tokio_postgres::Error) -> bool {
-    is_caused_by(error, "server did not use channel binding")
-}
-
-fn is_caused_by(error: &tokio_postgres::Error, words: &str) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.to_string() == words)
 }
 
 /// Connects to the first host that answers and is of the wanted kind. `statement_timeout` (zero
@@ -187,15 +83,8 @@ async fn connect_any(
     };
     let mut last = Error::Unreachable("no host is given".to_owned());
     for step in 0..count {
-        let index = (first + step) % count;
-        let host = &target.hosts[index];
-        let way = Way {
-            ring,
-            target,
-            index,
-            host,
-        };
-        let attempt = way.connect(statement_timeout, wanted);
+        let host = &target.hosts[(first + step) % count];
+        let attempt = connect_host(ring, target, host, statement_timeout, wanted);
         match within(ring, patience, attempt).await {
             Some(Ok(connected)) => return Ok(connected),
             Some(Err(error)) => last = error,
@@ -208,16 +97,21 @@ async fn connect_any(
     Err(last)
 }
 
-/// Whether a server says anything at all to whoever asks for a connection, be it a refusal. `host` is its
-/// place in the target's hosts.
-pub(super) async fn answers(ring: &Rc<Ring>, target: &Target, host: usize) -> bool {
-    let way = Way {
-        ring,
-        target,
-        index: host,
-        host: &target.hosts[host],
-    };
-    let attempt = way.connect(Duration::ZERO, TargetSessionAttrs::Any);
+async fn connect_host(
+    ring: &Rc<Ring>,
+    target: &Target,
+    host: &Host,
+    statement_timeout: Duration,
+    wanted: TargetSessionAttrs,
+) -> Result<Connected, Error> {
+    let way = Way { ring, target, host };
+    way.connect(statement_timeout, wanted).await
+}
+
+/// Whether a server says anything at all to whoever asks for a connection, be it a refusal.
+pub(super) async fn answers(ring: &Rc<Ring>, target: &Target, host: &Host) -> bool {
+    let any = TargetSessionAttrs::Any;
+    let attempt = connect_host(ring, target, host, Duration::ZERO, any);
     let outcome = within(ring, limits::CONNECT_TIMEOUT, attempt).await;
     !matches!(outcome, None | Some(Err(Error::Unreachable(_))))
 }
@@ -226,7 +120,6 @@ pub(super) async fn answers(ring: &Rc<Ring>, target: &Target, host: usize) -> bo
 struct Way<'a> {
     ring: &'a Rc<Ring>,
     target: &'a Target,
-    index: usize,
     host: &'a Host,
 }
 
@@ -309,7 +202,7 @@ impl Way<'_> {
         let session = Session {
             client,
             wire,
-            host: self.index,
+            host: self.host.clone(),
             encrypted,
         };
         Ok((session, connection))
@@ -318,9 +211,7 @@ impl Way<'_> {
     /// A channel for a session, encrypted if it is to be and the server has TLS; and whether a client
     /// certificate was sent.
     async fn open(&self, encrypted: bool) -> Result<(Channel, bool), Failed> {
-        let Way {
-            ring, target, host, ..
-        } = self;
+        let Way { ring, target, host } = self;
         let address = &host.address;
         let stream = open(ring, &target.tcp, address)
             .await
@@ -353,22 +244,6 @@ impl Way<'_> {
     }
 }
 
-fn insecure(reason: &str) -> Error {
-    Error::Insecure {
-        reason: reason.to_owned(),
-        moment: false,
-    }
-}
-
-/// Why the session did not begin: what the driver says, unless it only saw the wire end.
-fn start_error(error: tokio_postgres::Error, wire: &Wire) -> Error {
-    match wire.ended() {
-        Some(words) if error.is_closed() && wire.is_refused() => insecure(&words),
-        Some(words) if error.is_closed() => Error::Unreachable(words.to_string()),
-        _ => error.into(),
-    }
-}
-
 /// Makes tokio-postgres take the stream as it is, with its channel binding if it has one: direct
 /// negotiation begins with the connector.
 fn as_it_is(config: &mut tokio_postgres::Config) {
@@ -391,12 +266,8 @@ impl TlsConnect<Tap> for AsItIs {
 
 /// Sends a cancellation to where the session is, encrypted if the session is.
 pub async fn cancel(ring: &Rc<Ring>, target: &Target, session: &Session) -> Result<(), Error> {
-    let way = Way {
-        ring,
-        target,
-        index: session.host,
-        host: &target.hosts[session.host],
-    };
+    let host = &session.host;
+    let way = Way { ring, target, host };
     let attempt = async {
         let (channel, _) = way.open(session.encrypted).await.map_err(|it| it.error)?;
         let token = session.client.cancel_token();
@@ -423,62 +294,6 @@ fn options(users: Option<&str>, statement_timeout: Duration) -> String {
     )
     .trim_start()
     .to_owned()
-}
-
-async fn open(ring: &Rc<Ring>, tcp: &TcpOptions, address: &Address) -> io::Result<Stream> {
-    match address {
-        Address::Unix(path) => {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            Stream::connect(ring, socket, SockAddr::unix(path)?).await
-        }
-        Address::Tcp { host, port } => {
-            let mut last = io::Error::other("the name has no address");
-            for address in resolve(ring, host, *port).await? {
-                let socket = tcp_socket(tcp, address)?;
-                match Stream::connect(ring, socket, address.into()).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-    }
-}
-
-/// Numeric addresses are taken as they are; names are looked up away from the core, as the
-/// system's resolver blocks.
-async fn resolve(ring: &Rc<Ring>, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let host = host.to_owned();
-    blocking(ring, move || {
-        std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)).map(Iterator::collect)
-    })
-    .await?
-}
-
-fn tcp_socket(options: &TcpOptions, address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_tcp_nodelay(true)?;
-    if options.keepalives {
-        socket.set_keepalive(true)?;
-        let mut keepalive = TcpKeepalive::new();
-        if let Some(idle) = options.keepalives_idle {
-            keepalive = keepalive.with_time(idle);
-        }
-        if let Some(interval) = options.keepalives_interval {
-            keepalive = keepalive.with_interval(interval);
-        }
-        if let Some(count) = options.keepalives_count {
-            keepalive = keepalive.with_retries(count);
-        }
-        socket.set_tcp_keepalive(&keepalive)?;
-    }
-    if options.user_timeout.is_some() {
-        socket.set_tcp_user_timeout(options.user_timeout)?;
-    }
-    Ok(socket)
 }
 
 /// Asks the server whether it is of the wanted kind (libpq, `target_session_attrs`).
@@ -523,20 +338,6 @@ pub(super) async fn within<T>(
     }
 }
 
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !line.ends_with(&words) {
-            line = format!("{line}: {words}");
-        }
-        cause = next.source();
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -550,17 +351,5 @@ mod tests {
         );
         assert!(both.ends_with("-c statement_timeout=500"), "{both}");
         assert!(options(None, Duration::ZERO).starts_with("-c TimeZone=UTC"));
-    }
-
-    #[test]
-    fn a_wrong_password_is_the_settings_fault_and_a_full_server_is_not() {
-        let refused = |state: &str| Error::Refused {
-            state: state.to_owned(),
-            message: String::new(),
-        };
-        assert!(refused("28P01").is_configuration());
-        assert!(refused("3D000").is_configuration());
-        assert!(!refused("53300").is_configuration());
-        assert!(!Error::Unreachable(String::new()).is_configuration());
     }
 }

@@ -16,8 +16,8 @@ use super::lane::Lane;
 use super::mend::Preparation;
 use super::statements::{self, Prepared};
 use crate::limits;
-use crate::ring::Ring;
 use crate::random::random;
+use crate::ring::Ring;
 
 /// How often the silence of connections is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -470,7 +470,7 @@ const SILENT: &str = "the connection was silent for too long";
 async fn ask_after(database: Rc<Database>, link: Rc<Link>) {
     let ring = &database.ring;
     while let Some(session) = link.session() {
-        let answers = connect::answers(ring, &database.target, session.host).await;
+        let answers = connect::answers(ring, &database.target, &session.host).await;
         // It may have been heard of meanwhile, or replaced.
         if link.silent(ring.now()) <= limits::SILENCE_ASKED_AFTER {
             break;
