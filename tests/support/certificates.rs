@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    PKCS_ED25519, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -141,6 +142,27 @@ impl Authority {
 
     pub fn pem(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// The list of what it has revoked, by serial number.
+    pub fn revocation_list(&self, serials: &[u64]) -> String {
+        let day = date_time_ymd(2020, 1, 1);
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&serial.to_be_bytes()),
+            revocation_time: day,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: day,
+            next_update: date_time_ymd(2999, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.issuer).expect("a list");
+        list.pem().expect("text")
     }
 
     /// What a rustls peer that trusts this authority alone is given.
