@@ -115,7 +115,8 @@ impl Ring {
                 self.arm_event(state);
             }
         }
-        if let Some(waker) = state.waker.borrow_mut().take() {
+        let waker = state.waker.take();
+        if let Some(waker) = waker {
             waker.wake();
         }
     }

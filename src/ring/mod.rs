@@ -136,7 +136,9 @@ impl Ring {
 
     /// Lets every task that waits for input look around: the server is stopping.
     pub fn wake_sockets(&self) {
-        for held in self.held.borrow().iter() {
+        // Nothing is borrowed while one is woken: a waker may run code.
+        let held: Vec<_> = self.held.borrow().iter().cloned().collect();
+        for held in held {
             if let Held::Socket(socket) = held {
                 socket.reader.wake();
             }

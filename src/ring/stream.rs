@@ -197,7 +197,10 @@ impl Drop for Stream {
 impl AsFd for Stream {
     #[allow(unsafe_code)] // lending our own descriptor
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is closed only after this stream is dropped.
+        // A core that ends closes the sockets of streams that are still there.
+        assert!(!self.socket.closing.get(), "the core has ended");
+        // SAFETY: the descriptor is closed only after this stream is dropped, or when the core ends
+        // and no task that could have borrowed it runs again; then it is not lent any more.
         unsafe { BorrowedFd::borrow_raw(self.socket.descriptor) }
     }
 }

@@ -35,13 +35,16 @@ impl Timers {
 
     /// Wakes every sleeper that is due.
     pub(super) fn fire(&self, now: Instant) {
-        let mut sleeping = self.sleeping.borrow_mut();
-        while let Some(entry) = sleeping.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
-            entry.remove().wake();
+        // Nothing is borrowed while one is woken: a waker may run code.
+        while let Some(waker) = self.take_due(now) {
+            waker.wake();
         }
+    }
+
+    fn take_due(&self, now: Instant) -> Option<Waker> {
+        let mut sleeping = self.sleeping.borrow_mut();
+        let first = sleeping.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
     }
 }
 
@@ -113,7 +116,9 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         let mut sleeping = self.ring.timers.sleeping.borrow_mut();
-        sleeping.remove(&(self.at, self.id));
+        let waker = sleeping.remove(&(self.at, self.id));
+        drop(sleeping); // before the waker, whose drop may run code
+        drop(waker);
     }
 }
 

@@ -16,6 +16,7 @@ use super::*;
 mod entries;
 mod faults;
 mod model;
+mod reentry;
 pub(super) mod simulated;
 
 fn on_ring<T: 'static, F: Future<Output = T> + 'static>(
