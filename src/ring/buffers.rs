@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)] // memory shared with the kernel: DESIGN §5
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -53,9 +53,6 @@ impl ProvidedBuffers {
         // SAFETY: neither layout has size zero, as neither `count` nor `size` is 0: checked above.
         let (entries, memory) =
             unsafe { (alloc_zeroed(entries_layout), alloc_zeroed(memory_layout)) };
-        if entries.is_null() || memory.is_null() {
-            handle_alloc_error(memory_layout);
-        }
         let mut buffers = ProvidedBuffers {
             entries: entries.cast(),
             memory,
@@ -64,6 +61,9 @@ impl ProvidedBuffers {
             tail: 0,
             leaked: false,
         };
+        if entries.is_null() || memory.is_null() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         // SAFETY: `entries` is page-aligned, has room for `count` entries and lives until this
         // struct is dropped, which the owner does only after the kernel's end is gone. A buffer is
         // touched only between the completion that names it and `offer`.
@@ -136,11 +136,17 @@ impl Drop for ProvidedBuffers {
             return;
         }
         let (entries_layout, memory_layout) = layouts(self.count, self.size);
-        // SAFETY: allocated in `register` with these very layouts, and freed once, here. The owner
-        // has closed the ring before (see `Ring`'s drop), so the kernel no longer uses them.
+        // SAFETY: allocated in `register` with these very layouts, unless there was no memory for one
+        // of them, and freed once, here. The owner has seen the last completion of every operation
+        // that could pick a buffer (else they are leaked, see `Ring`'s drop: closing the ring alone
+        // only begins to end its operations), and then closed the ring.
         unsafe {
-            dealloc(self.entries.cast(), entries_layout);
-            dealloc(self.memory, memory_layout);
+            if !self.entries.is_null() {
+                dealloc(self.entries.cast(), entries_layout);
+            }
+            if !self.memory.is_null() {
+                dealloc(self.memory, memory_layout);
+            }
         }
     }
 }
