@@ -20,8 +20,12 @@ const RING_DEPTH: usize = 128;
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
 /// glommio preempts tasks and looks at its own rings this often. An executor that is preempted
-/// before it runs a task can park although tasks are runnable, so: practically never.
-const PREEMPT_INTERVAL: Duration = Duration::from_secs(3600);
+/// before it runs a task parks although tasks are runnable, and as nothing of ours is in its rings, for
+/// ever. A century, so: never.
+const PREEMPT_INTERVAL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Descriptors that an executor and a ring take: eleven, and some for what is opened at the same time.
+const DESCRIPTORS: usize = 16;
 
 /// What a thread does to itself: blocked, it would be killed without a word or go on as if nothing
 /// had been.
@@ -54,6 +58,7 @@ where
 {
     // Before glommio starts threads of its own, which inherit the mask.
     let _blocked = BlockedSignals::new()?;
+    find_descriptors()?;
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
     let executor = LocalExecutorBuilder::new(placement)
         .ring_depth(RING_DEPTH)
@@ -93,6 +98,23 @@ struct Finish(Rc<Cell<bool>>);
 impl Drop for Finish {
     fn drop(&mut self) {
         self.0.set(true);
+    }
+}
+
+/// Looks whether there are descriptors enough: glommio panics when it is short of one.
+fn find_descriptors() -> io::Result<()> {
+    let found: Result<Vec<_>, _> = (0..DESCRIPTORS)
+        .map(|_| rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC))
+        .collect();
+    match found {
+        Ok(_) => Ok(()),
+        Err(error) => Err(io::Error::new(
+            io::Error::from(error).kind(),
+            format!(
+                "too few open files are allowed, a core needs {DESCRIPTORS}: raise RLIMIT_NOFILE \
+                 (`ulimit -n`, or LimitNOFILE= in the systemd unit): {error}"
+            ),
+        )),
     }
 }
 

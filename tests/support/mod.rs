@@ -5,8 +5,8 @@
 #![allow(dead_code)] // each test binary uses its own part of it
 
 pub mod certificates;
-pub mod random;
 pub mod open_loop;
+pub mod random;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
