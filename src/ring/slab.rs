@@ -21,6 +21,19 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Empty slots that have been used so often that the next uses of each wrap its generation.
+    #[cfg(test)]
+    pub(super) fn aged(slots: u32) -> Slab<T> {
+        let slot = |_| Slot {
+            generation: GENERATION_MASK - 1,
+            value: None,
+        };
+        Slab {
+            slots: (0..slots).map(slot).collect(),
+            free: (0..slots).rev().collect(),
+        }
+    }
+
     /// Puts what `make` makes of its slot and generation into a free slot.
     pub(super) fn insert_with(&mut self, make: impl FnOnce(u32, u32) -> T) {
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -92,5 +105,27 @@ mod tests {
         assert_eq!(slab.remove(first.0, first.1), None);
         assert_eq!(slab.find(second.0, second.1), Some(&"second"));
         assert_eq!(slab.len(), 1);
+    }
+
+    /// The generation that comes after the last one is the first: the token has room for no more.
+    #[test]
+    fn generations_wrap() {
+        let mut slab = Slab::aged(1);
+        let mut seen = Vec::new();
+        for round in 0..4 {
+            slab.insert_with(|slot, generation| {
+                seen.push((slot, generation));
+                round
+            });
+            let (slot, generation) = seen[round];
+            for (old_slot, old) in &seen[..round] {
+                assert_eq!(slab.find(*old_slot, *old), None);
+                assert_eq!(slab.remove(*old_slot, *old), None);
+            }
+            assert_eq!(slab.find(slot, generation), Some(&round));
+            assert_eq!(slab.remove(slot, generation), Some(round));
+        }
+        let generations = [GENERATION_MASK - 1, GENERATION_MASK, 0, 1];
+        assert_eq!(seen, generations.map(|generation| (0, generation)));
     }
 }

@@ -436,11 +436,10 @@ impl Play {
             self.world.borrow_mut().cancels = Cancels::Hit;
             self.world.borrow_mut().entries.clear();
             self.world.borrow_mut().let_go();
-            // Those that nobody drops are closed, too.
-            self.lines
-                .drain(..)
-                .for_each(|line| std::mem::forget(line.stream));
+            // Those that nobody drops before are closed, too.
+            let kept = std::mem::take(&mut self.lines);
             assert!(self.ring.reclaim(Duration::from_secs(20)));
+            drop(kept);
         } else {
             self.settle();
         }
