@@ -10,7 +10,7 @@ mod support;
 
 #[path = "soak/allowed.rs"]
 mod allowed;
-#[path = "soak/asks.rs"]
+#[path = "soak/asks/mod.rs"]
 mod asks;
 #[path = "soak/clients/mod.rs"]
 mod clients;

@@ -6,14 +6,15 @@ use crate::Soak;
 use crate::asks::{Ask, Asks};
 use crate::ledger::Outcome;
 use crate::talk::{Manner, connect, connect_narrow, expect_end, give_up, round, settle};
-use crate::wire::Broken;
+use crate::wire::{Broken, Line};
 
 /// The times of [`FLAGS`](crate::schema::FLAGS).
 const HEAD_AND_BODY_TIME: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const WRITE_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes that come by and by but in time, and answers that are read by and by.
+/// Bytes that come by and by but in time, some of them when they are asked for, and answers that are read
+/// by and by.
 pub fn trickle(soak: &Soak, name: &str) {
     let mut asks = Asks::new(soak, name);
     while soak.goes_on() {
@@ -21,9 +22,10 @@ pub fn trickle(soak: &Soak, name: &str) {
             return;
         };
         for _ in 0..asks.random.between(1, 5) {
-            let ask = match asks.random.below(3) {
+            let ask = match asks.random.below(4) {
                 0 => asks.bulky(),
                 1 => asks.look_up(),
+                2 if !soak.goes_on() || !wait_for_continue(soak, &mut asks, &mut line) => break,
                 _ => asks.any_read(),
             };
             let manner = Manner {
@@ -37,6 +39,25 @@ pub fn trickle(soak: &Soak, name: &str) {
             }
         }
     }
+}
+
+/// A body that is sent when the server says that it may be (RFC 9110 §10.1.1).
+fn wait_for_continue(soak: &Soak, asks: &mut Asks<'_>, line: &mut Line) -> bool {
+    let mut ask = asks.look_up();
+    let body = ask.bytes.split_off(ask.head_bytes);
+    ask.bytes.truncate(ask.head_bytes - 2);
+    ask.bytes.extend_from_slice(b"Expect: 100-continue\r\n\r\n");
+    line.next_round();
+    let from = Instant::now();
+    line.send(&ask.bytes);
+    let answer = match line.response(false) {
+        Ok(response) if response.status == 100 => {
+            line.send(&body);
+            line.response(false)
+        }
+        other => other,
+    };
+    settle(soak, line, &ask, answer, from)
 }
 
 /// Heads and bodies that don't come in time: 408 and the end, not before the time is over.

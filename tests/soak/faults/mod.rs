@@ -68,8 +68,8 @@ impl Injector<'_> {
         let Event { fault, lasts, .. } = *event;
         let soak = self.soak;
         match fault {
-            Fault::EndOne => self.end_backends("order by random() limit 1"),
-            Fault::EndAll => self.end_backends(""),
+            Fault::EndOne => self.end_backends(&[self.one_backend(asks)]),
+            Fault::EndAll => self.end_backends(&self.backends()),
             Fault::Crash => {
                 self.postgres.crash();
                 soak.pause(lasts);
@@ -87,15 +87,15 @@ impl Injector<'_> {
                 soak.pause(lasts);
             }
             Fault::FreezeOne => {
-                let pid = self.backends("order by random() limit 1");
-                let _frozen = Frozen::freeze(&pid);
+                let _frozen = Frozen::freeze(&[self.one_backend(asks)]);
                 soak.pause(lasts);
             }
             Fault::TooMany => {
-                self.postgres.sql("alter role soak connection limit 5");
-                self.end_backends("");
+                let sql = "alter role soak connection limit";
+                self.postgres.sql(&format!("{sql} 5"));
+                self.end_backends(&self.backends());
                 soak.pause(lasts);
-                self.postgres.sql("alter role soak connection limit -1");
+                self.postgres.sql(&format!("{sql} -1"));
             }
             Fault::LockShort | Fault::LockLong => {
                 let seconds = lasts.as_secs_f64();
@@ -104,24 +104,21 @@ impl Injector<'_> {
                      select pg_sleep({seconds}); commit"
                 ));
             }
-            Fault::AddColumn => {
-                self.postgres
-                    .sql("alter table changing add column extra int4");
-                soak.pause(lasts);
-                self.postgres.sql("alter table changing drop column extra");
-            }
-            Fault::ChangeType => {
-                self.postgres
-                    .sql("alter table changing alter column id type int8");
-                soak.pause(lasts);
-                self.postgres
-                    .sql("alter table changing alter column id type int4");
-            }
-            Fault::RenameTable => {
-                self.postgres.sql("alter table changing rename to away");
-                soak.pause(lasts);
-                self.postgres.sql("alter table away rename to changing");
-            }
+            Fault::AddColumn => self.alter(
+                "alter table changing add column extra int4",
+                "alter table changing drop column extra",
+                lasts,
+            ),
+            Fault::ChangeType => self.alter(
+                "alter table changing alter column id type int8",
+                "alter table changing alter column id type int4",
+                lasts,
+            ),
+            Fault::RenameTable => self.alter(
+                "alter table changing rename to away",
+                "alter table away rename to changing",
+                lasts,
+            ),
             Fault::CutOne => self.cut(1, lasts),
             Fault::CutMany => self.cut(asks.random.between(10, 60), lasts),
             Fault::Overload => crowds::overload(soak, asks, lasts),
@@ -146,20 +143,28 @@ impl Injector<'_> {
         }
     }
 
-    fn end_backends(&self, which: &str) {
-        self.postgres.sql(&format!(
-            "select pg_terminate_backend(pid) from \
-             (select pid from pg_stat_activity where usename = 'soak' {which}) backends"
-        ));
+    fn alter(&self, there: &str, back: &str, lasts: Duration) {
+        self.postgres.sql(there);
+        self.soak.pause(lasts);
+        self.postgres.sql(back);
     }
 
-    fn backends(&self, which: &str) -> Vec<u32> {
-        let pids = self.postgres.sql(&format!(
-            "select pid from pg_stat_activity where usename = 'soak' {which}"
-        ));
-        pids.lines()
-            .map(|pid| pid.parse().expect("a process id"))
-            .collect()
+    fn end_backends(&self, pids: &[u32]) {
+        // One that has ended by itself meanwhile is told of in a warning.
+        let sql =
+            format!("select pg_terminate_backend(pid) from unnest(array{pids:?}::int4[]) pid");
+        self.postgres.sql(&sql);
+    }
+
+    fn backends(&self) -> Vec<u32> {
+        let sql = "select pid from pg_stat_activity where usename = 'soak' order by backend_start";
+        let pids = self.postgres.sql(sql);
+        let pids = pids.lines().map(|pid| pid.parse().expect("a process id"));
+        pids.collect()
+    }
+
+    fn one_backend(&self, asks: &mut Asks<'_>) -> u32 {
+        *asks.random.pick(&self.backends())
     }
 
     /// Cuts replies until all are cut, or nobody has asked for so many in a while.
