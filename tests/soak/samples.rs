@@ -14,6 +14,9 @@ const GAIN_KIB_MAX: f64 = 4096.0;
 /// See [`GAIN_KIB_MAX`]: the part that is added for what depends on the size.
 const GAIN_PART_MAX: f64 = 0.08;
 
+/// Quiet looks at the server in a quarter (10 s), below which its mean says nothing: a run of a minute.
+const QUIET_MIN: usize = 40;
+
 /// One look at the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -75,7 +78,7 @@ impl Sampler {
             .iter()
             .filter(|it| it.quiet && of(it).min(3) == quarter);
         let sizes: Vec<f64> = quiet.map(|it| it.resident_kib as f64).collect();
-        (!sizes.is_empty()).then(|| sizes.iter().sum::<f64>() / sizes.len() as f64)
+        (sizes.len() >= QUIET_MIN).then(|| sizes.iter().sum::<f64>() / sizes.len() as f64)
     }
 
     /// What is wrong with the memory, and the figures that say so or not.
