@@ -19,11 +19,10 @@ mod spoken;
 mod timeouts;
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
 use sonic_rs::JsonValueTrait;
 
-use support::{Client, PATIENCE, Postgres, Response, Server, Shared};
+use support::{Client, PATIENCE, Postgres, Response, Server, Shared, wait_until};
 
 /// Routes without a table.
 const ROUTES: &str = r#"
@@ -100,14 +99,6 @@ fn in_flight(server: &Server, target: &str) -> Client {
     slow
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// Checks the body that every error has; gives its message.
 fn error_of(response: &Response, status: u16) -> String {
     assert_eq!(response.status, status, "{}", response.text());
@@ -124,19 +115,12 @@ fn closes(response: &Response) -> bool {
     response.field("connection") == Some("close")
 }
 
-/// The open descriptors of a process.
+/// The open descriptors of the server.
 fn descriptors(server: &Server) -> usize {
-    let directory = format!("/proc/{}/fd", server.pid());
-    std::fs::read_dir(directory)
-        .expect("its descriptors")
-        .count()
+    support::process::descriptors(server.pid())
 }
 
-/// Resident memory of a process in KiB.
+/// Resident memory of the server in KiB.
 fn resident_kib(server: &Server) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
-    let status = status.expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.expect("a size").split_whitespace().next();
-    number.expect("a number").parse().expect("a number")
+    support::process::resident_kib(server.pid())
 }

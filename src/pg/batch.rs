@@ -270,9 +270,11 @@ impl Outcome {
 pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: bool) {
     let sending = Sending::register(&batcher, full);
     while !sending.relieved.get() {
-        let members = poll_fn(|context| batcher.poll_gather(context, full)).await;
+        let gathered = Gathered(poll_fn(|context| batcher.poll_gather(context, full)).await);
         // Its requests were let in, each of them.
-        match batcher.lane.acquire_again().await {
+        let acquired = batcher.lane.acquire_again().await;
+        let members = gathered.take();
+        match acquired {
             Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
             Ok(permit) => {
                 let count = members.len();
@@ -292,6 +294,23 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
         }
     }
     sending.deregister(&batcher);
+}
+
+/// Requests whose batch waits for a place. Each is told should their sender panic meanwhile.
+struct Gathered(Vec<Rc<Member>>);
+
+impl Gathered {
+    fn take(mut self) -> Vec<Rc<Member>> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        finish_all(std::mem::take(&mut self.0), || {
+            Outcome::Failed(Failure::Internal)
+        });
+    }
 }
 
 impl Database {

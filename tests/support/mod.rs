@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod open_loop;
+pub mod process;
 pub mod random;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -428,6 +429,11 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// Bytes that were read past this client, to be looked at by it.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("a write");
     }
@@ -536,6 +542,15 @@ impl Response {
 
     pub fn json(&self) -> sonic_rs::Value {
         sonic_rs::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// Waits for it to be so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

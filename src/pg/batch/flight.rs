@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::{Alone, Member, Outcome, finish_all};
 use crate::api::Bound;
+use crate::error::Failure;
 use crate::limits;
 use crate::pg::execute::Answered;
 use crate::pg::message::{self, append_parameters};
@@ -115,6 +116,13 @@ impl Flight {
         for group in self.groups.take() {
             group.finish(&outcome);
         }
+    }
+}
+
+impl Drop for Flight {
+    /// None is left but after a panic: whoever waits is told.
+    fn drop(&mut self) {
+        self.finish_all(|| Outcome::Failed(Failure::Internal));
     }
 }
 

@@ -1,0 +1,126 @@
+//! Clients that take what they can get: slow ones, greedy ones, those that come by the thousand, hold
+//! on, vanish, or never read. What each may have is bounded, and the others don't notice.
+
+mod support;
+
+#[path = "greedy/churn.rs"]
+mod churn;
+#[path = "greedy/deadlines.rs"]
+mod deadlines;
+#[path = "greedy/descriptors.rs"]
+mod descriptors;
+#[path = "greedy/fairness.rs"]
+mod fairness;
+#[path = "greedy/memory.rs"]
+mod memory;
+#[path = "greedy/places.rs"]
+mod places;
+#[path = "greedy/readers.rs"]
+mod readers;
+
+use std::sync::{Arc, Weak};
+
+use support::{Client, PATIENCE, Postgres, Server, Shared, process, wait_until};
+
+/// Routes without a table.
+const ROUTES: &str = r#"
+[lane.slow]
+connections = 4
+
+[[route]]
+name = "echo"
+method = "GET"
+path = "/echo/{text}"
+result = "one"
+sql = "select :text::text as text"
+
+[[route]]
+name = "post_echo"
+method = "POST"
+path = "/echo"
+result = "one"
+sql = "select :text::text as text"
+[route.params]
+text = { in = "body" }
+
+[[route]]
+name = "large"
+method = "GET"
+path = "/large/{bytes}"
+result = "one"
+sql = "select repeat('x', :bytes::int4) as text"
+
+[[route]]
+name = "rows"
+method = "GET"
+path = "/rows/{count}"
+result = "many"
+sql = "select n, repeat('y', 1000) as text from generate_series(1, :count::int4) n order by n"
+
+[[route]]
+name = "slow"
+method = "GET"
+path = "/slow/{seconds}"
+result = "one"
+lane = "slow"
+sql = "select 'slept' as text from pg_sleep(:seconds)"
+
+[[route]]
+name = "slow_cancellable"
+method = "GET"
+path = "/cancellable/{seconds}"
+result = "one"
+lane = "slow"
+cancel = true
+sql = "select 'slept' as text from pg_sleep(:seconds)"
+
+[[route]]
+name = "hurried"
+method = "GET"
+path = "/hurried/{seconds}"
+result = "one"
+lane = "slow"
+timeout = "1ms"
+sql = "select 'slept' as text from pg_sleep(:seconds)"
+"#;
+
+/// A Postgres without any table, shared by the tests that run at the same time.
+fn postgres() -> Arc<Postgres> {
+    static SHARED: Shared = Shared::new(Weak::new());
+    Postgres::shared(&SHARED, || Postgres::start(""))
+}
+
+/// A server over these routes, and the Postgres that it needs.
+fn server(flags: &[&str]) -> (Server, Arc<Postgres>) {
+    let postgres = postgres();
+    let flags = [&["--statement-timeout", "60s"], flags].concat();
+    let server = Server::start(ROUTES, &postgres.url(), &flags).ready();
+    (server, postgres)
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// How often a test of many does what it does: `default`, unless the variable says otherwise.
+fn times(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Descriptors of a server that has no client any more.
+fn descriptors_at_rest(server: &Server) -> usize {
+    let (mut last, mut same) = (0, 0);
+    wait_until("it is at rest", || {
+        let now = process::descriptors(server.pid());
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same == 20
+    });
+    last
+}
+
+/// How many lines of the log so far contain `part`.
+fn lines(server: &mut Server, part: &str) -> usize {
+    let log = server.log();
+    log.iter().filter(|line| line.contains(part)).count()
+}
