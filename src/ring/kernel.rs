@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // handing memory to the kernel: DESIGN §5
 
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use io_uring::types::{BufRingEntry, SubmitArgs, Timespec};
@@ -84,6 +85,18 @@ impl Kernel {
             Kernel::Real(io) => completed.extend(io.completion()),
             #[cfg(test)]
             Kernel::Simulated(door) => door.take(completed),
+        }
+    }
+
+    /// Accepts one connection of a non-blocking listener: the one thing that is asked for beside the ring.
+    pub(super) fn accept(&mut self, listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        match self {
+            Kernel::Real(_) => {
+                let (socket, _) = socket2::SockRef::from(&listener).accept()?;
+                Ok(socket.into())
+            }
+            #[cfg(test)]
+            Kernel::Simulated(door) => door.accept(listener),
         }
     }
 

@@ -132,7 +132,7 @@ impl Listener {
         if state.closing.get() {
             return None;
         }
-        match state.accept() {
+        match state.accept(&self.ring) {
             Ok(descriptor) => {
                 state.burst.set(state.burst.get() + 1);
                 state.back_off.set(BACK_OFF_MIN);
@@ -249,12 +249,11 @@ impl Ring {
 
 impl State {
     #[allow(unsafe_code)] // lending our own descriptor
-    fn accept(&self) -> io::Result<OwnedFd> {
+    fn accept(&self, ring: &Ring) -> io::Result<OwnedFd> {
         // SAFETY: the descriptor is open until `release_listener`, which sets in with `closing`, and
         // a listener that is closing does not come here.
         let listener = unsafe { BorrowedFd::borrow_raw(self.descriptor) };
-        let (socket, _) = SockRef::from(&listener).accept()?;
-        Ok(socket.into())
+        ring.kernel.borrow_mut().accept(listener)
     }
 
     fn wake(&self) {

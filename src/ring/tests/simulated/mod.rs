@@ -7,7 +7,7 @@
 //! number is used again at once, as the kernel does.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use io_uring::types::BufRingEntry;
@@ -51,10 +51,8 @@ enum Entry {
 #[derive(Debug, Default)]
 struct File {
     closed: bool,
-    /// It has been accepted and nobody has taken it: it is closed behind the kernel's back.
-    untaken: bool,
     /// Bytes that have come from the peer and are not in a completion yet; those that are; those
-    /// whose completion the ring has taken.
+    /// whose completion the ring has taken. Of a listener, those who wait in the backlog.
     pending: usize,
     delivered: usize,
     handled: usize,
@@ -101,6 +99,8 @@ struct World {
     woken: usize,
     cancels: Cancels,
     entries: VecDeque<Entry>,
+    /// Errors that the next accepts end with.
+    refusals: VecDeque<i32>,
     /// Operations that were pushed and whose last completion has not been taken, by token.
     outstanding: BTreeMap<u64, usize>,
 }
@@ -132,6 +132,7 @@ impl World {
             woken: 0,
             cancels: Cancels::Hit,
             entries: VecDeque::new(),
+            refusals: VecDeque::new(),
             outstanding: BTreeMap::new(),
         }))
     }
@@ -142,11 +143,22 @@ impl World {
         let file = self.files.len();
         self.files.push(File::default());
         if let Some(old) = self.open.insert(new.as_raw_fd(), file) {
-            let old = &mut self.files[old];
-            assert!(old.untaken, "closed behind the kernel's back: {old:?}");
-            old.closed = true;
+            panic!("closed behind the kernel's back: {:?}", self.files[old]);
         }
         (new, file)
+    }
+
+    fn accept(&mut self, listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let listener = self.open[&listener.as_raw_fd()];
+        if let Some(error) = self.refusals.pop_front() {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        let backlog = &mut self.files[listener].pending;
+        if *backlog == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        *backlog -= 1;
+        Ok(self.open().0)
     }
 
     #[allow(unsafe_code)]
@@ -238,11 +250,9 @@ impl Drop for World {
     /// What a failed run leaves open is closed, as the runs that make it smaller are many.
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        for (descriptor, file) in &self.open {
-            if !self.files[*file].untaken {
-                // SAFETY: the ring is gone, so nobody else closes it.
-                drop(unsafe { OwnedFd::from_raw_fd(*descriptor) });
-            }
+        for descriptor in self.open.keys() {
+            // SAFETY: the ring is gone, so nobody else closes it.
+            drop(unsafe { OwnedFd::from_raw_fd(*descriptor) });
         }
     }
 }
@@ -285,6 +295,10 @@ impl Door {
     ) -> io::Result<()> {
         self.0.borrow_mut().provided = Some(Provided::new(entries, count));
         Ok(())
+    }
+
+    pub(in crate::ring) fn accept(&mut self, listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        self.0.borrow_mut().accept(listener)
     }
 
     pub(in crate::ring) fn now(&self) -> Instant {

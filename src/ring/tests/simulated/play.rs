@@ -40,6 +40,8 @@ pub(super) enum Step {
     CloseListener(usize),
     /// So many connections arrive in one pass.
     Storm(usize, usize),
+    /// The next accept fails.
+    Refuse(i32),
     Wake(How),
     /// Somebody waits for this connection, or nobody does.
     Attend(usize, bool),
@@ -81,6 +83,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..errors.len()).prop_map(move |n| Entry::Fails(errors[n])),
         (0..4usize).prop_map(Entry::Takes),
     ];
+    let refusals = [libc::EMFILE, libc::ENOBUFS, libc::ECONNABORTED, libc::EPERM];
     let step = prop_oneof![
         3 => Just(Step::Open),
         1 => Just(Step::Connect),
@@ -88,6 +91,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => which().prop_map(Step::Take),
         1 => which().prop_map(Step::CloseListener),
         1 => (which(), 1..300usize).prop_map(|(at, count)| Step::Storm(at, count)),
+        1 => (0..refusals.len()).prop_map(move |n| Step::Refuse(refusals[n])),
         1 => how().prop_map(Step::Wake),
         1 => (which(), any::<bool>()).prop_map(|(at, attends)| Step::Attend(at, attends)),
         8 => (which(), 1..4000usize).prop_map(|(at, count)| Step::Write(at, count)),
@@ -216,7 +220,10 @@ impl Play {
             Step::CloseListener(at) if !self.listeners.is_empty() => {
                 self.listeners.remove(at % self.listeners.len());
             }
-            Step::Storm(at, count) => self.storm(at, count),
+            Step::Storm(at, count) => {
+                self.complete_nth(at, How::Short(count), 0, |kind| kind == Kind::Accept);
+            }
+            Step::Refuse(error) => self.world.borrow_mut().refusals.push_back(error),
             Step::Wake(how) => self.complete_nth(0, how, 0, |kind| kind == Kind::Poll),
             Step::Complete(at, how, place) => self.complete_nth(at, how, place, |_| true),
             Step::Cancels(cancels) => self.world.borrow_mut().cancels = cancels,
@@ -319,23 +326,15 @@ impl Play {
     fn take(&mut self, at: usize) {
         let count = self.listeners.len();
         let (listener, task) = &mut self.listeners[at % count];
-        let mut accept = Box::pin(listener.accept());
+        let place = || std::future::ready(Some(()));
+        let mut accept = Box::pin(listener.accept(place));
         let outcome = task.look(|context| accept.as_mut().poll(context));
-        let Poll::Ready(Some(stream)) = outcome else {
+        let Poll::Ready(Some((stream, ()))) = outcome else {
             return;
         };
         drop(accept);
-        let mut world = self.world.borrow_mut();
-        let file = world.open[&stream.as_fd().as_raw_fd()];
-        assert!(std::mem::take(&mut world.files[file].untaken));
-        drop(world);
+        let file = self.world.borrow().open[&stream.as_fd().as_raw_fd()];
         self.add(stream, file);
-    }
-
-    fn storm(&mut self, at: usize, count: usize) {
-        for _ in 0..count {
-            self.complete_nth(at, How::Full, 0, |kind| kind == Kind::Accept);
-        }
     }
 
     fn complete_nth(&mut self, at: usize, how: How, place: usize, of: impl Fn(Kind) -> bool) {
@@ -457,7 +456,7 @@ impl Play {
         assert_eq!(self.ring.held(), 0, "slots are held");
         let mut world = self.world.borrow_mut();
         for file in &world.files {
-            assert!(file.closed || file.untaken, "not closed: {file:?}");
+            assert!(file.closed, "not closed: {file:?}");
         }
         assert!(world.outstanding.is_empty() && world.in_flight.is_empty());
         assert!(self.ring.queue.is_idle(), "something is kept for ever");
