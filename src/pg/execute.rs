@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::Database;
 use super::batch::Outcome;
 use super::connect;
-use super::gate::Admitted;
 use super::lane::Permit;
 use super::link::Link;
 use super::mend::Trouble;
@@ -91,22 +90,8 @@ impl Retries {
 }
 
 impl Database {
-    /// Runs a route's statement with bound parameters, for a request that was let in.
+    /// Runs a route's statement with bound parameters: in a batch where the route has them.
     pub async fn execute(
-        self: &Rc<Self>,
-        route: usize,
-        description: Rc<Description>,
-        bound: Bound,
-        running: Option<&Running>,
-        admitted: Admitted,
-    ) -> Result<Answered, Failure> {
-        let answered = self.answer(route, description, bound, running).await;
-        admitted.end(self.ring.now(), answered.as_ref().err());
-        answered
-    }
-
-    /// In a batch where the route has them.
-    async fn answer(
         self: &Rc<Self>,
         route: usize,
         description: Rc<Description>,

@@ -198,6 +198,11 @@ impl Database {
         admitted
     }
 
+    /// A request that was let in has ended, with this failure or with an answer.
+    pub fn leave(&self, admitted: Admitted, failure: Option<&Failure>) {
+        admitted.end(self.ring.now(), failure);
+    }
+
     /// Counts a request of a route that was refused elsewhere.
     pub fn count_shed(&self, route: usize, description: &Description, cause: Cause) {
         let gate = self.gate(route, description.is_batched());

@@ -185,14 +185,9 @@ impl Core {
         });
         let future = Box::pin(async move {
             let answered = database
-                .execute(
-                    route,
-                    description.clone(),
-                    bound,
-                    running.as_deref(),
-                    admitted,
-                )
+                .execute(route, description.clone(), bound, running.as_deref())
                 .await;
+            database.leave(admitted, answered.as_ref().err());
             match answered {
                 Ok(answered) => {
                     place.learn(route, answered.body.len());
