@@ -4,6 +4,7 @@
 //! rustls-webpki knows neither common names nor certificates of X.509 version 1, and the recipe in
 //! Postgres's own documentation (§19.9.5) makes certificates that have both.
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
@@ -252,7 +253,7 @@ impl<'a> Reader<'a> {
         let two = |index: usize| number(&rest[2 * index..2 * index + 2]) as i8;
         let time = DateTime::new(year, two(0), two(1), two(2), two(3), two(4), 0);
         let time = time.and_then(|time| TimeZone::UTC.to_timestamp(time));
-        time.map(|time| time.as_second()).map_err(|_| Malformed)
+        time.map(Timestamp::as_second).map_err(|_| Malformed)
     }
 }
 

@@ -30,7 +30,7 @@ fn the_parts_are_those_that_were_put_in() {
         Alternative::Address(&six),
     ];
     assert_eq!(certificate.alternatives, expected);
-    let seconds = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_second();
+    let seconds = |time: &str| time.parse::<Timestamp>().unwrap().as_second();
     assert_eq!(certificate.not_before, seconds("1975-06-01T00:00:00Z"));
     assert_eq!(certificate.not_after, seconds("2999-12-31T00:00:00Z"));
     assert_eq!(certificate.is_authority, None);
@@ -58,7 +58,7 @@ fn years_of_two_digits_are_those_from_1950_to_2049() {
     ] {
         let der = [&[tag, text.len() as u8], text.as_bytes()].concat();
         let found = Reader(&der).time().ok();
-        let expected = expected.map(|time| time.parse::<jiff::Timestamp>().unwrap().as_second());
+        let expected = expected.map(|time| time.parse::<Timestamp>().unwrap().as_second());
         assert_eq!(found, expected, "{text}");
     }
 }
