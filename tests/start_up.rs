@@ -314,8 +314,8 @@ fn urls_that_can_not_be() {
         ("postgres://u@h:port/x", "port"),
         ("postgres://u@/x?colour=red", "unknown keyword: colour"),
         (
-            "postgres://u@h/x?sslmode=require",
-            "TLS to Postgres is not supported yet: use sslmode=disable",
+            "postgres://u@h/x?sslmode=verify-full&sslrootcert=/none",
+            "sslrootcert /none: it does not exist",
         ),
         (
             "postgres://u@h/x?target_session_attrs=best",
