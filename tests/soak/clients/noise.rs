@@ -100,7 +100,8 @@ fn damaged(asks: &mut Asks<'_>) -> Vec<u8> {
     for _ in 0..asks.random.between(1, 3) {
         let place = asks.random.below(bytes.len());
         match asks.random.below(4) {
-            0 => drop(bytes.remove(place)),
+            // One is left to be damaged next.
+            0 if bytes.len() > 1 => drop(bytes.remove(place)),
             1 => bytes.insert(place, bytes[place]),
             2 => bytes.truncate(place.max(1)),
             _ => bytes[place] = asks.random.number() as u8,
