@@ -308,7 +308,8 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     fn failed(&mut self, error: &io::Error) -> Step {
         match error.kind() {
-            io::ErrorKind::TimedOut => self.timed_out(),
+            // The kernel gives up on a peer by the same name.
+            io::ErrorKind::TimedOut if error.raw_os_error().is_none() => self.timed_out(),
             _ => self.abandon(),
         }
     }

@@ -120,11 +120,13 @@ fn a_client_that_ends_its_side_is_told_to_the_handler_once() {
 }
 
 #[test]
-fn a_reset_while_idle_ends_the_connection() {
-    let mut stage = Stage::new();
-    stage.send(get("/now"));
-    stage.reset();
-    assert!(stage.is_over());
+fn a_connection_that_fails_while_idle_is_over() {
+    for error in [libc::ECONNRESET, libc::ETIMEDOUT] {
+        let mut stage = Stage::new();
+        stage.send(get("/now"));
+        stage.fail(error);
+        assert!(stage.is_over());
+    }
 }
 
 #[test]

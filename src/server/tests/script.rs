@@ -28,7 +28,8 @@ pub const WRITE: Duration = Duration::from_secs(30);
 pub struct Wire {
     pub input: RefCell<Vec<u8>>,
     pub ended: Cell<bool>,
-    pub failure: Cell<Option<io::ErrorKind>>,
+    /// As the kernel numbers it.
+    pub failure: Cell<Option<i32>>,
     pub timed_out: Cell<bool>,
     /// Written, and not taken by the peer.
     output: RefCell<Vec<u8>>,
@@ -51,7 +52,7 @@ impl Wire {
     fn failure(&self) -> Option<io::Error> {
         match self.timed_out.get() {
             true => Some(io::ErrorKind::TimedOut.into()),
-            false => self.failure.get().map(io::Error::from),
+            false => self.failure.get().map(io::Error::from_raw_os_error),
         }
     }
 

@@ -1,7 +1,6 @@
 //! The loop that polls a connection when, and only when, it was woken, and what the client sees.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -119,7 +118,12 @@ impl Stage {
 
     /// The client is gone.
     pub fn reset(&mut self) {
-        self.wire.failure.set(Some(io::ErrorKind::ConnectionReset));
+        self.fail(libc::ECONNRESET);
+    }
+
+    /// The kernel gives up on the connection.
+    pub fn fail(&mut self, error: i32) {
+        self.wire.failure.set(Some(error));
         self.wire.ended.set(true);
         wake(&self.wire.reader);
         wake(&self.wire.writer);
