@@ -2,11 +2,16 @@
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
+
 use crate::api::{Api, BatchMode, Diagnostics, Resolved};
+use crate::limits;
 use crate::pg::eligible::{self, Verdict};
+use crate::pg::link::unless_silent;
 use crate::pg::statements::Description;
 use crate::pg::url::Target;
 use crate::pg::{connect, statements};
@@ -14,6 +19,9 @@ use crate::ring;
 
 /// How long Postgres may take over one statement: a locked table is no reason not to start.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long Postgres may say nothing at all: it is frozen then.
+const SILENCE_MAX: Duration = PREPARE_TIMEOUT.saturating_add(limits::SILENCE_GRACE);
 
 /// Why the routes could not be resolved against the database.
 #[derive(Debug)]
@@ -45,15 +53,31 @@ pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Resolved>, Er
         let (session, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
             .await
             .map_err(Error::Connect)?;
+        let preparing = async move {
+            let preparing = prepare_all(&api, &session);
+            unless_silent(&ring, &session, SILENCE_MAX, preparing).await
+        };
         // The connection ends when its session is dropped; how it ends shows in the statements. A task
         // of its own would be left behind with it when the executor ends.
-        let (outcome, _) = futures_util::future::join(prepare_all(&api, session), connection).await;
-        outcome
+        let outcome = match select(pin!(preparing), pin!(connection)).await {
+            Either::Left((Some(outcome), connection)) => {
+                let _ = connection.await; // in order, with a last word to Postgres
+                Some(outcome)
+            }
+            Either::Left((None, _)) => None,
+            Either::Right((_, preparing)) => preparing.await,
+        };
+        outcome.unwrap_or_else(|| {
+            let reason = "Postgres was silent while the statements were prepared";
+            Err(Error::Connect(connect::Error::Unreachable(
+                reason.to_owned(),
+            )))
+        })
     })
     .map_err(Error::Ring)?
 }
 
-async fn prepare_all(api: &Api, session: connect::Session) -> Result<Vec<Resolved>, Error> {
+async fn prepare_all(api: &Api, session: &connect::Session) -> Result<Vec<Resolved>, Error> {
     let mut all = Vec::new();
     let mut faults = Vec::new();
     for route in 0..api.routes.len() {

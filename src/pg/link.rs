@@ -269,9 +269,7 @@ async fn serve(
         Ok(statements) => statements,
         Err(reason) => {
             link.kill("the statements could not be prepared");
-            // Postgres's own words, where the wire has heard them.
-            let words = session.wire.ended().map(|words| words.to_string());
-            return End::Stillborn(words.unwrap_or(reason));
+            return End::Stillborn(reason);
         }
     };
     if ended.borrow().is_none() {
@@ -304,9 +302,9 @@ async fn serve(
     .await;
     link.open.take();
     lane.serve_waiting();
-    // The wire ends first where Postgres's last words came in answer to a statement.
+    // Where Postgres's last words came in answer to a statement, the driver has not heard them.
     let words = session.wire.ended().map(|words| words.to_string());
-    let reason = link.killed.borrow().clone().or(words).unwrap_or(reason);
+    let reason = words.unwrap_or(reason);
     match link.retiring.get() && !link.is_killed() {
         true => End::Replaced,
         false => End::Lost(reason),
@@ -360,15 +358,20 @@ async fn prepare(
     let patience = timeout + limits::SILENCE_GRACE;
     match unless_silent(&database.ring, session, patience, preparing).await {
         Some(Ok(statements)) => Ok(statements),
-        Some(Err(error)) => Err(error.to_string()),
+        Some(Err(error @ connect::Error::Refused { .. })) => Err(error.to_string()),
+        // The driver knows only that there is no more.
+        Some(Err(error)) => Err(match session.wire.ended() {
+            Some(words) => words.to_string(),
+            None => error.to_string(),
+        }),
         None => Err(format!(
             "Postgres was silent for {patience:?} while statements were prepared"
         )),
     }
 }
 
-/// The outcome of what a connection is busy with; `None` once nothing has come for so long.
-async fn unless_silent<T>(
+/// The outcome of what a connection is busy with; `None` once nothing has come on it for so long.
+pub async fn unless_silent<T>(
     ring: &Rc<Ring>,
     session: &Session,
     patience: Duration,
