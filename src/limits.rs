@@ -70,7 +70,7 @@ pub const JUDGEMENT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How old the answer may be for a connection that is opened, or whose statement is prepared again, not to
 /// ask once more. A function may be made volatile under a route; `--recycle` bounds how long that is missed.
-pub const JUDGEMENT_AGE: Duration = Duration::from_secs(60);
+pub const JUDGEMENT_AGE: Duration = Duration::from_secs(1);
 
 /// Nesting of a JSON document in a request body; past it 400.
 pub const JSON_DEPTH_MAX: usize = 64;

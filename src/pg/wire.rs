@@ -63,7 +63,7 @@ pub(super) enum Stage {
 pub(super) struct Wire {
     /// None once the connection has ended.
     stream: RefCell<Option<Channel>>,
-    /// The connection's end, in the words that came first.
+    /// Why the connection has ended; none where it was closed by us, or by the driver, who knows why.
     ended: RefCell<Option<Rc<str>>>,
     /// Postgres has ended it by an alert of TLS.
     refused: Cell<bool>,
@@ -123,7 +123,7 @@ impl Wire {
         Tap(self.clone())
     }
 
-    /// Why the connection has ended, once it has.
+    /// Why the connection has ended, where this is what found it out.
     pub(super) fn ended(&self) -> Option<Rc<str>> {
         self.ended.borrow().clone()
     }
@@ -241,14 +241,21 @@ impl Wire {
         }
     }
 
-    /// Ends the connection: everybody who waits for an answer hears why.
-    pub(super) fn end(&self, reason: &str) {
+    /// Ends the connection, which is of no more use: everybody who waits for an answer hears why.
+    fn end(&self, reason: &str) {
+        if !self.is_ended() {
+            let reason: Rc<str> = reason.into();
+            self.ended.replace(Some(reason.clone()));
+            self.close(&reason);
+        }
+    }
+
+    /// Closes the connection, if it has not ended.
+    fn close(&self, reason: &Rc<str>) {
         let Some(stream) = self.stream.take() else {
             return;
         };
         drop(stream);
-        let reason: Rc<str> = reason.into();
-        self.ended.replace(Some(reason.clone()));
         let queue = std::mem::take(&mut self.turns.borrow_mut().queue);
         for turn in queue {
             if let Turn::Statement(receiver) = turn {
@@ -349,7 +356,7 @@ pub struct Tap(Rc<Wire>);
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        self.0.end("the connection was closed");
+        self.0.close(&"the connection was closed".into());
     }
 }
 
