@@ -1,5 +1,5 @@
-//! Faults of Postgres under the real server: connections that are cut, frozen or refused, tables
-//! that change, statements that fail. Whatever happens, no answer is wrong or another's.
+//! Single faults of Postgres under the real server: connections that are cut or replaced, tables that
+//! change, statements that fail. What happens under the load of every kind of request is in `faults.rs`.
 
 mod support;
 

@@ -19,8 +19,6 @@ const SCHEMA: &str = "
 create table items (id int4 primary key, name text not null);
 insert into items select n, 'item ' || n from generate_series(1, 1000) n;
 create table effects (id serial, key text unique);
-create role limited login connection limit 0;
-grant select on items to limited;
 ";
 
 pub const ROUTES: &str = r#"

@@ -8,6 +8,9 @@ pub mod certificates;
 pub mod open_loop;
 pub mod process;
 pub mod random;
+pub mod cluster;
+pub mod load;
+pub mod proxy;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
