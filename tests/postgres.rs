@@ -5,6 +5,7 @@ mod support;
 
 #[path = "postgres/connections.rs"]
 mod connections;
+#[allow(dead_code)] // the tests of batches and of loads use the rest
 #[path = "postgres/fixture.rs"]
 mod fixture;
 #[path = "postgres/options.rs"]
