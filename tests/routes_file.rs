@@ -495,7 +495,7 @@ fn each_sqlstate_has_its_status_and_no_database_text_leaks() {
         ("P0002", 500),
         ("XX000", 500),
         ("0A000", 500),
-        ("25006", 500),
+        ("25006", 503),
     ] {
         for method in ["POST /fail", "GET /read"] {
             let (method, path) = method.split_once(' ').unwrap();

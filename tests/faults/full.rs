@@ -234,7 +234,7 @@ fn every_error_has_its_status_and_leaves_its_connection_as_it_was() {
         cluster.sql("select count(*) from effects where key = 'failed'"),
         "0"
     );
-    let told = lines(&mut server, "statement failed ");
+    let told = lines(&mut server, "statement failed route=");
     let causes = states.iter().filter(|(_, status)| *status >= 500).count();
     assert_eq!(told, 2 * causes, "{:?}", server.log());
 }

@@ -101,7 +101,7 @@ fn a_lock_that_is_held_stops_its_own_lane_alone_and_is_told_once() {
     assert_eq!(server.get("/plain-accounts/1").status, 200);
     // At once for each route; how often it came again is told later, or at the stop.
     assert_eq!(
-        lines(&mut server, "statement failed "),
+        lines(&mut server, "statement failed route="),
         2,
         "{:?}",
         server.log()
@@ -185,7 +185,7 @@ fn statements_over_their_timeout_are_ended_alone_with_others_behind_them() {
     tally.check_writes(&cluster);
     assert_eq!(naps, 8);
     assert_eq!(
-        lines(&mut server, "statement failed "),
+        lines(&mut server, "statement failed route="),
         1,
         "{:?}",
         server.log()
