@@ -5,12 +5,12 @@
 #![allow(dead_code)] // each test binary uses its own part of it
 
 pub mod certificates;
-pub mod open_loop;
-pub mod process;
-pub mod random;
 pub mod cluster;
 pub mod load;
+pub mod open_loop;
+pub mod process;
 pub mod proxy;
+pub mod random;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
