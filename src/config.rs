@@ -216,6 +216,7 @@ fn limits(flags: &Machine, cores: usize) -> Result<Limits, Error> {
             head_bytes_max: flags.max_head_bytes,
             target_bytes_max: crate::limits::TARGET_BYTES_MAX.min(flags.max_head_bytes),
             headers_max: crate::limits::HEADERS_MAX,
+            secured: false,
         },
         body_bytes: flags.max_body_bytes,
     })

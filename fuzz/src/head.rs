@@ -10,6 +10,7 @@ const SMALL: HeadLimits = HeadLimits {
     head_bytes_max: 200,
     target_bytes_max: 40,
     headers_max: 6,
+    secured: false,
 };
 
 /// All of it for one input.

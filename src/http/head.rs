@@ -16,7 +16,7 @@ use super::response::Persistence;
 use super::target::Target;
 use crate::limits;
 
-/// Bounds of one request head.
+/// Bounds of one request head, and what there is to know of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of the whole head, empty lines before it and the empty line after it included.
@@ -25,6 +25,8 @@ pub struct HeadLimits {
     pub target_bytes_max: usize,
     /// Field lines.
     pub headers_max: usize,
+    /// The connection is encrypted, so an https target has come to the right place (RFC 9110 §7.4).
+    pub secured: bool,
 }
 
 impl Default for HeadLimits {
@@ -33,6 +35,7 @@ impl Default for HeadLimits {
             head_bytes_max: limits::HEAD_BYTES_MAX,
             target_bytes_max: limits::TARGET_BYTES_MAX,
             headers_max: limits::HEADERS_MAX,
+            secured: false,
         }
     }
 }

@@ -20,8 +20,8 @@ pub(super) struct Target {
 
 impl Target {
     /// Takes the target at `span` of `bytes` apart; its octets have passed
-    /// [`target_end`](super::syntax::target_end).
-    pub fn parse(bytes: &[u8], span: Span, method: Method) -> Result<Target, Fault> {
+    /// [`target_end`](super::syntax::target_end). `secured`: an https target is at the right place.
+    pub fn parse(bytes: &[u8], span: Span, method: Method, secured: bool) -> Result<Target, Fault> {
         match span.of(bytes) {
             [] => Err(Fault::MalformedTarget),
             [b'/', ..] => Ok(Target::origin_form(bytes, span)),
@@ -29,7 +29,7 @@ impl Target {
                 path: span,
                 ..Target::default()
             }),
-            _ => Target::absolute_form(bytes, span),
+            _ => Target::absolute_form(bytes, span, secured),
         }
     }
 
@@ -48,8 +48,9 @@ impl Target {
         }
     }
 
-    /// `http://host:port/path?query`; everything else, `host:port` among them, is refused.
-    fn absolute_form(bytes: &[u8], span: Span) -> Result<Target, Fault> {
+    /// `http://host:port/path?query`, or https where that is the connection's; everything else,
+    /// `host:port` among them, is refused.
+    fn absolute_form(bytes: &[u8], span: Span, secured: bool) -> Result<Target, Fault> {
         let target = span.of(bytes);
         let scheme = ["http://", "https://"].into_iter().find(|scheme| {
             let start = target.get(..scheme.len());
@@ -62,7 +63,7 @@ impl Target {
             .unwrap_or(target.len() - scheme_length);
         let authority = span.part(scheme_length, scheme_length + authority_length);
         check_host(authority.of(bytes))?;
-        if scheme_length > "http://".len() {
+        if scheme_length > "http://".len() && !secured {
             return Err(Fault::MisdirectedTarget);
         }
         let rest = span.part(scheme_length + authority_length, target.len());

@@ -58,7 +58,13 @@ impl Secure {
     }
 
     /// Serves one connection from its first byte to its end. The handshake has the time of a head.
-    pub async fn serve(&self, stream: Stream, core: Rc<Core>, limits: Limits, timeouts: Timeouts) {
+    pub async fn serve(
+        &self,
+        stream: Stream,
+        core: Rc<Core>,
+        mut limits: Limits,
+        timeouts: Timeouts,
+    ) {
         stream.set_deadline(Some(timeouts.header));
         let hello = match unless_draining(&core, first_byte(&stream)).await {
             Some(Ok(hello)) => hello,
@@ -74,6 +80,7 @@ impl Secure {
         let shaken = Box::pin(unless_draining(&core, self.shake_hands(stream))).await;
         match shaken {
             Some(Ok(stream)) => {
+                limits.head.secured = true;
                 Box::pin(Connection::new(stream, core, limits, timeouts).run()).await;
             }
             Some(Err(error)) => self.note_fault(&error),

@@ -76,6 +76,17 @@ fn pipelined_requests_are_answered_in_order_and_share_records() {
     assert_eq!(statuses.matches("HTTP/1.1 200 OK").count(), 20);
 }
 
+/// RFC 9110 §7.4: what is for https is served here, and refused where the connection is a plain one.
+#[test]
+fn a_target_of_https_is_at_the_right_place() {
+    let https = https(&[]);
+    let mut client = https.client();
+    client.send("GET https://localhost/echo/one HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.response().text(), r#"{"text":"one"}"#);
+    client.send("GET http://localhost/echo/two HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.response().text(), r#"{"text":"two"}"#);
+}
+
 #[test]
 fn a_body_is_asked_for_with_100() {
     let https = https(&[]);

@@ -94,7 +94,12 @@ impl Head {
             Some(b'#') => return Err(Fault::FragmentInTarget),
             Some(_) => return Err(Fault::MalformedTarget),
         }
-        self.target = Target::parse(bytes, Span::new(self.mark, self.at), self.method)?;
+        self.target = Target::parse(
+            bytes,
+            Span::new(self.mark, self.at),
+            self.method,
+            limits.secured,
+        )?;
         self.step(State::Version);
         Ok(true)
     }

@@ -7,6 +7,7 @@ const SMALL: HeadLimits = HeadLimits {
     head_bytes_max: 120,
     target_bytes_max: 20,
     headers_max: 4,
+    secured: false,
 };
 
 #[test]
