@@ -117,15 +117,13 @@ fn answers_that_are_large_together_are_given_all_the_same() {
         "info,pinion::pg=debug",
     ];
     let mut server = Server::start(routes, &postgres.url(), &flags).ready();
-    let mut client = server.client();
     // More than an answer may have: three together, and one alone.
     let sizes = [25_000_000, 5, 25_000_001, 70_000_000, 25_000_002, 20_000];
-    let requests: String = sizes
-        .iter()
-        .map(|size| get(&format!("/pad/{size}")))
-        .collect();
-    client.send(requests);
-    for size in sizes {
+    let mut clients = sizes.map(|_| server.client());
+    for (client, size) in clients.iter_mut().zip(sizes) {
+        client.send(get(&format!("/pad/{size}")));
+    }
+    for (client, size) in clients.iter_mut().zip(sizes) {
         let response = client.response();
         let expected = if size == 70_000_000 { 500 } else { 200 };
         assert_eq!(response.status, expected, "{size}");
@@ -133,7 +131,10 @@ fn answers_that_are_large_together_are_given_all_the_same() {
             assert_eq!(response.body.len(), size + 2);
         }
     }
-    assert_eq!(batches(&mut server, "pad"), (1, 6, 6));
+    // Those that came while the first one was away went together.
+    let (_, asked, largest) = batches(&mut server, "pad");
+    assert_eq!(asked, 6);
+    assert!(largest >= 3, "at most {largest} went together");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use postgres::NoTls;
 
+use pinion::limits;
+
 use crate::fixture::{get, until, with};
 use crate::support::{Client, PATIENCE, Postgres, Response, Server, Shared, Signal};
 
@@ -108,13 +110,19 @@ impl Gated {
         rows.lines().map(|row| row == "t").collect()
     }
 
-    /// Asks on a connection of its own, without waiting for the answers.
+    /// Asks on connections of its own, without waiting for the answers: on each no more than go out of
+    /// a route that has not answered yet.
     pub fn ask(&self, ids: &[u64]) -> Asked {
-        let mut client = self.server.client();
-        let requests: String = ids.iter().map(|id| get(&format!("/things/{id}"))).collect();
-        client.send(requests);
-        let ids = ids.to_vec();
-        Asked { client, ids }
+        let clients = ids.chunks(limits::PENDING_BYTES_MAX / limits::ANSWER_BYTES_UNKNOWN);
+        let clients = clients.map(|ids| {
+            let mut client = self.server.client();
+            let requests: String = ids.iter().map(|id| get(&format!("/things/{id}"))).collect();
+            client.send(requests);
+            (client, ids.to_vec())
+        });
+        Asked {
+            clients: clients.collect(),
+        }
     }
 
     /// Asks once more on the same connection as before, after enough time for what was sent before to be
@@ -143,15 +151,15 @@ impl Gated {
 
 /// Requests that were sent.
 pub struct Asked {
-    pub client: Client,
-    ids: Vec<u64>,
+    pub clients: Vec<(Client, Vec<u64>)>,
 }
 
 impl Asked {
     /// Fails unless all answers have this status; those with 200 are of the row that was asked for.
     pub fn all_are(mut self, status: u16) -> Vec<Response> {
-        let answers = self.ids.iter().map(|id| {
-            let response = self.client.response();
+        let each = self.clients.iter_mut();
+        let each = each.flat_map(|(client, ids)| ids.iter().map(|id| (*id, client.response())));
+        let answers = each.map(|(id, response)| {
             assert_eq!(response.status, status, "{}", response.text());
             if status == 200 {
                 let row = format!("{{\"id\":{id},\"name\":\"thing {id}\"}}");
