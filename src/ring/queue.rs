@@ -2,7 +2,8 @@
 //!
 //! Whatever an entry points to (a send's bytes, a connect's address) is owned by a socket in the
 //! slab, is not touched while the operation is in the kernel, and outlives it: a socket leaves the
-//! slab when its count of operations is zero.
+//! slab when its count of operations is zero. An operation counts from before its entry is queued, so
+//! the same is true of entries that wait for room.
 
 #![allow(unsafe_code)] // handing memory to the kernel: DESIGN §5
 
@@ -114,6 +115,7 @@ impl Ring {
     pub(super) fn send_rest(&self, socket: &Rc<Socket>, send: Send) {
         let flying = socket.flying.borrow();
         let rest = &flying[socket.sent.get()..];
+        debug_assert!(!socket.sending.get() && !rest.is_empty());
         let length = rest.len().min(SEND_BYTES_MAX) as u32;
         // With DONTWAIT the kernel neither polls nor hands the send to a thread.
         let flags = match send {
@@ -207,6 +209,8 @@ impl Ring {
     /// Closes the descriptor and frees the slot of a socket with no operation left.
     pub(super) fn release(&self, socket: &Rc<Socket>) {
         debug_assert_eq!(socket.operations.get(), 0);
+        debug_assert!(!socket.sending.get() && !socket.connecting.get());
+        debug_assert_eq!(socket.receive.get(), Receive::Idle);
         self.spare_buffer(socket.input.take());
         self.spare_buffer(socket.output.take());
         self.spare_buffer(socket.flying.take());

@@ -16,9 +16,11 @@ use io_uring::{cqueue, squeue};
 use super::*;
 
 mod cases;
+mod line;
 mod operations;
 mod play;
 mod provided;
+mod steps;
 
 use operations::{InFlight, Request};
 use provided::Provided;

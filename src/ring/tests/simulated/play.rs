@@ -4,172 +4,21 @@
 
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::atomic::AtomicBool;
-use std::task::{Context, Wake, Waker};
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
-use super::operations::{ERRORS, How, Kind};
+use super::line::{Line, Task};
+use super::operations::{How, Kind};
+use super::steps::{Step, options, steps};
 use super::*;
 
-/// Runs of random steps, and steps of one run at the most: some 50,000 in all.
+/// Runs of random steps, some 50,000 in all.
 const RUNS: u32 = 256;
-const STEPS_MAX: usize = 400;
 
 /// Connections at a time; what would be one more is left out.
 const LINES_MAX: usize = 6;
 const LISTENERS_MAX: usize = 2;
-
-/// Bytes of one receive buffer.
-const BUFFER_BYTES: usize = 16;
-
-/// Passes in which bytes may come past the bound: in the first it is passed, in the second the kernel
-/// is asked to stop, in the third the ring learns that this had no effect.
-const FLOOD_PASSES_MAX: usize = 4;
-
-/// A deadline is told by the sweep after it, with what is cut to whole milliseconds.
-const DEADLINE_LATE_MAX: Duration = Duration::from_millis(53);
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    Open,
-    Connect,
-    Listen,
-    Take(usize),
-    CloseListener(usize),
-    /// So many connections arrive in one pass.
-    Storm(usize, usize),
-    /// The next accept fails.
-    Refuse(i32),
-    Wake(How),
-    /// Somebody waits for this connection, or nobody does.
-    Attend(usize, bool),
-    Write(usize, usize),
-    Consume(usize, usize),
-    Close(usize),
-    Deadline(usize, Option<u64>),
-    Arrive(usize, usize),
-    PeerEnds(usize),
-    Complete(usize, How, usize),
-    Cancels(Cancels),
-    Enters(Entry),
-    /// Microseconds pass.
-    Advance(u64),
-    Pass(bool),
-}
-
-fn how() -> impl Strategy<Value = How> {
-    prop_oneof![
-        4 => Just(How::Full),
-        3 => (0..4000usize).prop_map(How::Short),
-        2 => Just(How::Last),
-        1 => Just(How::Zero),
-        2 => (0..ERRORS.len()).prop_map(How::Error),
-        // Those that are tried again leave more to be seen.
-        2 => (0..2usize).prop_map(How::Error),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let which = || 0..64usize;
-    let cancels = prop_oneof![
-        2 => Just(Cancels::Hit),
-        1 => Just(Cancels::Late),
-        1 => Just(Cancels::Miss)
-    ];
-    let errors = [libc::EBUSY, libc::EAGAIN, libc::EINTR, libc::ETIME];
-    let enters = prop_oneof![
-        (0..errors.len()).prop_map(move |n| Entry::Fails(errors[n])),
-        (0..4usize).prop_map(Entry::Takes),
-    ];
-    let refusals = [libc::EMFILE, libc::ENOBUFS, libc::ECONNABORTED, libc::EPERM];
-    let step = prop_oneof![
-        3 => Just(Step::Open),
-        1 => Just(Step::Connect),
-        1 => Just(Step::Listen),
-        3 => which().prop_map(Step::Take),
-        1 => which().prop_map(Step::CloseListener),
-        1 => (which(), 1..300usize).prop_map(|(at, count)| Step::Storm(at, count)),
-        1 => (0..refusals.len()).prop_map(move |n| Step::Refuse(refusals[n])),
-        1 => how().prop_map(Step::Wake),
-        1 => (which(), any::<bool>()).prop_map(|(at, attends)| Step::Attend(at, attends)),
-        8 => (which(), 1..4000usize).prop_map(|(at, count)| Step::Write(at, count)),
-        6 => (which(), 1..100usize).prop_map(|(at, count)| Step::Consume(at, count)),
-        3 => which().prop_map(Step::Close),
-        2 => (which(), proptest::option::of(0..200u64)).prop_map(|(at, ms)| Step::Deadline(at, ms)),
-        8 => (which(), 1..200usize).prop_map(|(at, count)| Step::Arrive(at, count)),
-        1 => which().prop_map(Step::PeerEnds),
-        30 => (which(), how(), 0..8usize).prop_map(|(at, how, place)| Step::Complete(at, how, place)),
-        2 => cancels.prop_map(Step::Cancels),
-        2 => enters.prop_map(Step::Enters),
-        2 => (0..80_000u64).prop_map(Step::Advance),
-        25 => any::<bool>().prop_map(Step::Pass),
-    ];
-    proptest::collection::vec(step, 1..STEPS_MAX)
-}
-
-fn options() -> impl Strategy<Value = Options> {
-    (1..=3u32, 0..=4u32, 0..=3u32, 1..=8usize).prop_map(|(depth, more, buffers, bound)| Options {
-        depth: 1 << depth,
-        completions: 1 << (depth + more),
-        buffers: 1 << buffers,
-        buffer_bytes: BUFFER_BYTES,
-        input_bytes_max: bound * BUFFER_BYTES,
-        ..Options::default()
-    })
-}
-
-/// Whether a task has been woken.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Flag>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A task that waits for something: it must have been woken once that is there.
-#[derive(Default)]
-struct Task {
-    woken: Arc<Flag>,
-    waits: bool,
-}
-
-impl Task {
-    fn look<T>(&mut self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let waker = Waker::from(self.woken.clone());
-        let woken = self.woken.0.swap(false, Ordering::Relaxed);
-        let outcome = poll(&mut Context::from_waker(&waker));
-        assert!(
-            outcome.is_pending() || woken || !self.waits,
-            "a task that waits was not woken"
-        );
-        self.waits = outcome.is_pending();
-        outcome
-    }
-}
-
-/// One connection.
-struct Line {
-    stream: Stream,
-    file: usize,
-    consumed: usize,
-    deadline: Option<Instant>,
-    reader: Task,
-    writer: Task,
-    attended: bool,
-    flood: Flood,
-}
-
-/// How long bytes have come in past the bound without a word of the ring.
-#[derive(Default)]
-struct Flood {
-    delivered: usize,
-    asked: usize,
-    passes: usize,
-}
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
 
@@ -283,16 +132,7 @@ impl Play {
     }
 
     fn add(&mut self, stream: Stream, file: usize) {
-        self.lines.push(Line {
-            stream,
-            file,
-            consumed: 0,
-            deadline: None,
-            reader: Task::default(),
-            writer: Task::default(),
-            attended: true,
-            flood: Flood::default(),
-        });
+        self.lines.push(Line::new(stream, file));
     }
 
     fn connect(&mut self) {
@@ -461,43 +301,6 @@ impl Play {
         assert!(world.outstanding.is_empty() && world.in_flight.is_empty());
         assert!(self.ring.queue.is_idle(), "something is kept for ever");
         assert!(world.provided.as_mut().unwrap().is_complete());
-    }
-}
-
-impl Line {
-    fn check(&mut self, file: &File, now: Instant, options: &Options, attentive: bool) {
-        let (stream, id) = (&self.stream, self.file);
-        assert_eq!(stream.unread(), file.handled - self.consumed, "bytes");
-        stream.with_input(|input| {
-            for (n, byte) in input.iter().enumerate() {
-                assert_eq!(*byte, inward(id, self.consumed + n), "byte {n}");
-            }
-        });
-        // What the kernel has sent it may not have said yet.
-        assert!(stream.unsent() >= file.written - file.sent || file.failed);
-        let socket = stream.socket();
-        let over = stream.unread() > options.input_bytes_max;
-        let flood = &mut self.flood;
-        if !over || !attentive || file.asked > flood.asked {
-            flood.passes = 0;
-        } else if file.delivered > flood.delivered {
-            flood.passes += 1;
-        }
-        assert!(flood.passes < FLOOD_PASSES_MAX, "a flood is not stopped");
-        (flood.delivered, flood.asked) = (file.delivered, file.asked);
-        if let Some(at) = self.deadline {
-            let told = socket.timed_out.get();
-            assert!(!told || now >= at, "a deadline came early");
-            assert!(
-                told || now < at + DEADLINE_LATE_MAX,
-                "a deadline was missed"
-            );
-        }
-        if !self.attended {
-            return;
-        }
-        let _ = self.reader.look(|context| stream.poll_fill(context, 0));
-        let _ = self.writer.look(|context| stream.poll_drain(context, 0));
     }
 }
 
