@@ -61,8 +61,8 @@ fn the_smallest_queue_serves_thousands_of_sockets() {
     );
 }
 
-/// The binary with so many descriptors and no more.
-fn with_descriptors(count: u32, routes: &std::path::Path, url: &str) -> Command {
+/// The binary under a limit, as the shell's `ulimit` takes it.
+fn limited(limit: &str, routes: &std::path::Path, url: &str) -> Command {
     let serve = pinion(&["serve"]);
     let mut command = Command::new("sh");
     for (name, value) in serve.get_envs() {
@@ -71,7 +71,7 @@ fn with_descriptors(count: u32, routes: &std::path::Path, url: &str) -> Command 
             None => command.env_remove(name),
         };
     }
-    let line = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
+    let line = format!("ulimit {limit}; exec \"$0\" \"$@\"");
     command
         .args(["-c", &line])
         .arg(serve.get_program())
@@ -94,10 +94,23 @@ fn too_few_descriptors_are_said_at_start_up() {
     let directory = TempDir::new();
     let routes = directory.file("routes.toml", pinion::demo::ROUTES);
     for count in 4..=9 {
-        let (code, out, err) = ended(with_descriptors(count, &routes, &postgres.url()));
+        let (code, out, err) = ended(limited(&format!("-n {count}"), &routes, &postgres.url()));
         assert_eq!(code, Some(1), "{count}: {out}{err}");
         assert!(err.to_lowercase().contains("open files"), "{count}: {err}");
         assert!(!err.contains("panicked"), "{count}: {err}");
         assert!(err.trim_end().lines().count() <= 2, "{count}: {err}");
     }
+}
+
+/// Locked memory at its bound and a KiB under it.
+#[test]
+fn locked_memory_is_checked_at_its_bound() {
+    let postgres = Postgres::shop();
+    let directory = TempDir::new();
+    let routes = directory.file("routes.toml", pinion::demo::ROUTES);
+    let (code, _, err) = ended(limited("-l 511", &routes, &postgres.url()));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("may lock only 511 KiB"), "{err}");
+    let server = Server::run(limited("-l 512", &routes, &postgres.url()), directory);
+    assert_eq!(server.get("/health").status, 200);
 }
