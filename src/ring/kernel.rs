@@ -16,6 +16,7 @@ use io_uring::{EnterFlags, IoUring, cqueue, squeue};
 use super::tests::simulated;
 
 /// One core's io_uring. The variants are one where the server is built, so choosing costs nothing.
+#[cfg_attr(test, allow(clippy::large_enum_variant))] // one of a kind, never moved
 pub(super) enum Kernel {
     Real(IoUring),
     #[cfg(test)]

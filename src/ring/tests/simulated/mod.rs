@@ -212,7 +212,7 @@ impl World {
         let count = self.submitted.len().min(most);
         for _ in 0..count {
             let request = self.submitted.pop_front().expect("counted");
-            self.begin(request);
+            self.begin(&request);
         }
         if let Some(wanted) = wait {
             while self.completed.len() < self.capacity {

@@ -112,13 +112,13 @@ impl InFlight {
 
 impl World {
     /// Begins what was asked for.
-    pub(super) fn begin(&mut self, request: Request) {
+    pub(super) fn begin(&mut self, request: &Request) {
         let (kind, bytes) = match request.opcode {
             OP_CLOSE => {
                 self.close(request.descriptor);
                 return self.end_request(request.user_data, 0);
             }
-            OP_ASYNC_CANCEL => return self.cancel(&request),
+            OP_ASYNC_CANCEL => return self.cancel(request),
             OP_NOP => return self.end_request(request.user_data, 0),
             OP_POLL_ADD if self.open.contains_key(&request.descriptor) => (Kind::Accept, 0),
             OP_POLL_ADD => (Kind::Poll, 0),
@@ -141,9 +141,9 @@ impl World {
             user_data: request.user_data,
             cancelled: false,
             memory,
-            // SAFETY: what an entry points to is valid from the push to the last completion.
             was: match bytes {
                 0 => Vec::new(),
+                // SAFETY: what an entry points to is valid from the push to the last completion.
                 _ => unsafe { std::slice::from_raw_parts(memory, bytes) }.to_vec(),
             },
         });
@@ -306,7 +306,8 @@ impl World {
         let completion = Completion {
             user_data: one.user_data,
             result,
-            flags: buffer.map_or(0, |id| BUFFER | u32::from(id) << 16) | u32::from(more) * MORE,
+            flags: buffer.map_or(0, |id| BUFFER | (u32::from(id) << 16))
+                | if more { MORE } else { 0 },
             file: one.file,
             bytes: buffer.map_or(0, |_| result as usize),
         };
