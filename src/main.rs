@@ -1,9 +1,12 @@
 //! `pinion`: parse the command line, run it, leave with its exit code.
 
+#![allow(unexpected_cfgs)] // system_allocator, which scripts/sanitize sets
+
 use std::process::ExitCode;
 
 use clap::Parser;
 
+#[cfg(not(system_allocator))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
