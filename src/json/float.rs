@@ -55,6 +55,9 @@ pub(super) fn parse<F: Float>(text: &str) -> Result<F, DecodeFault> {
     const NOT_A_FLOAT: DecodeFault =
         DecodeFault::new("float_parsing", "Input should be a valid number");
     let value: F = text.parse().map_err(|_| NOT_A_FLOAT)?;
+    if value.special() == Some("NaN") && text.starts_with(['-', '+']) {
+        return Err(NOT_A_FLOAT); // it would have another form than NaN, and Postgres has one
+    }
     let mantissa = text.split(['e', 'E']).next().unwrap_or("");
     let has_digits = mantissa.bytes().any(|byte| byte.is_ascii_digit());
     let nonzero = mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
