@@ -11,9 +11,6 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::random::Random;
 
-/// Replies this long or longer are cut: shorter ones may be the end of a handshake.
-const CUT_BYTES_MIN: usize = 64;
-
 /// The port; closed on drop, and every connection with it.
 pub struct Proxy {
     pub address: SocketAddr,
@@ -98,7 +95,7 @@ fn reply(state: &State, mut server: &UnixStream, mut client: &TcpStream) -> std:
         if count == 0 {
             return Ok(());
         }
-        if count >= CUT_BYTES_MIN && state.is_to_cut() {
+        if state.is_to_cut() {
             let part = state
                 .random
                 .lock()
