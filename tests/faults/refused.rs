@@ -163,7 +163,9 @@ fn new_sessions_that_are_refused_are_tried_again_until_they_are_let_in() {
         let told = server.log()[before..]
             .iter()
             .filter(|line| line.contains(state));
-        assert_eq!(told.count(), 1, "{:?}", server.log());
+        // Once while there are others, and once more when the last one has gone.
+        let told = told.count();
+        assert!((1..=2).contains(&told), "{told}: {:?}", server.log());
         until("all four", || cluster.backends("pinion").len() == 4);
     }
 }
