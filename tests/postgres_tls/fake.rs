@@ -148,13 +148,14 @@ fn only_one_byte_is_an_answer_and_all_else_ends_the_connection() {
 
 #[test]
 fn without_tls_the_session_goes_on_only_where_it_may() {
+    let shared = shared();
     let fake = Fake::start(b"N", Then::Wait);
     for mode in [
         "require",
         "verify-ca&sslrootcert=system",
         "verify-full&sslrootcert=system",
     ] {
-        let root = shared().root.display().to_string();
+        let root = shared.root.display().to_string();
         let mode = mode.replace("=system", &format!("={root}"));
         let (code, err) = fake.check(&format!("sslmode={mode}"));
         assert_eq!(code, Some(1), "{mode}: {err}");
