@@ -94,8 +94,10 @@ impl Pending {
 
     /// Takes the first, if it is ready.
     pub(super) fn pop_ready(&mut self) -> Option<(Reply, Manner)> {
-        let ready = |entry: &mut Entry| matches!(entry.answer, Answer::Ready(_));
-        let entry = self.queue.pop_front_if(ready)?;
+        if !self.is_ready() {
+            return None;
+        }
+        let entry = self.queue.pop_front()?;
         self.bytes -= entry.bytes;
         if self.is_empty() && self.queue.capacity() > KEPT {
             self.queue = VecDeque::new();
