@@ -131,9 +131,13 @@ pub const OVERDUE_GRACE: Duration = Duration::from_millis(250);
 /// for. Flag `--queue-target`.
 pub const QUEUE_TARGET: Duration = Duration::from_millis(20);
 
-/// How long the wait has to be longer than [`QUEUE_TARGET`], and how long nobody may have been refused, for
-/// an overload to begin and to end. What is over sooner is a burst (RFC 8289 §4.3 has the same 100 ms).
+/// How often it is judged whether the wait is longer than [`QUEUE_TARGET`] (RFC 8289 §4.3 has the same 100 ms),
+/// and how long nobody may have been refused for an overload to end.
 pub const OVERLOAD_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Intervals in a row that have to be found too long for an overload to begin. Half a second: what is over
+/// sooner is a burst, or a machine that stood still.
+pub const OVERLOAD_INTERVALS: u32 = 5;
 
 /// How many times [`QUEUE_TARGET`] a queue may last that does not grow: so many clients as wait for one answer
 /// before they ask for the next make it, and none of them is better off with a refusal.

@@ -3,8 +3,8 @@
 //! A bound on a queue's length says nothing of how long one waits in it. So a gate counts what is
 //! inside (waiting or in flight) and what is answered per interval, which gives the wait of whoever
 //! comes next (Little's law): inside ÷ answered per second. As long as that is short, or long for a
-//! moment only, everybody is let in: a burst is no overload. An interval throughout which it was
-//! longer than the target, and at the end of which more had come than gone, is one (the standing queue
+//! moment only, everybody is let in: a burst is no overload. Some intervals in a row throughout which it was
+//! longer than the target, and at the end of which more had come than gone, are one (the standing queue
 //! of CoDel, RFC 8289 §3.2, found without a look at each request's own wait). From then on only as many
 //! are let in as are answered within the target; the others are refused as they come, before anything
 //! is done for them. An interval without a refusal ends it.
@@ -37,6 +37,8 @@ pub(super) struct Gate {
     /// Those inside that an overload has found too many.
     excess: Cell<usize>,
     window: Window,
+    /// Intervals in a row that were found to be of an overload that has not begun.
+    in_a_row: Cell<u32>,
     /// The round trip of a statement that waits for no other, as far as is known.
     round_trip: Cell<Duration>,
     refused_at: Cell<Instant>,
@@ -75,6 +77,7 @@ impl Gate {
             room: Cell::new(UNBOUNDED),
             excess: Cell::new(0),
             window: Window::new(now),
+            in_a_row: Cell::new(0),
             round_trip: Cell::new(Duration::ZERO),
             refused_at: Cell::new(now),
             spread: Cell::new(1),
@@ -162,6 +165,7 @@ impl Gate {
     pub(super) fn reset(&self, now: Instant) {
         self.room.set(UNBOUNDED);
         self.excess.set(0);
+        self.in_a_row.set(0);
         self.window.restart(now, self.inside.get());
     }
 
@@ -205,19 +209,39 @@ impl Gate {
                 let fitting = self.fitting(targets * self.target, elapsed);
                 least > fitting.max(limits::OVERLOAD_LEAST)
             };
-            if 8 * asked > 9 * answered && stands(1) {
-                self.room.set(self.fitting(self.target, elapsed));
-                self.excess.set(inside.saturating_sub(self.room.get()));
-            } else if 8 * asked > 7 * answered && stands(limits::OVERLOAD_STANDING) {
-                // As many come as go. Those inside were let in, and are answered.
-                self.room.set(self.fitting(self.target, elapsed));
-            }
+            let grows = 8 * asked > 9 * answered && stands(1);
+            // As many come as go, and all of them wait.
+            let stays = 8 * asked > 7 * answered && stands(limits::OVERLOAD_STANDING);
+            self.found(grows || stays, grows, elapsed);
         }
         let times = refused.checked_div(answered).unwrap_or(0);
         let most = limits::RETRY_AFTER_MAX;
         let spread = u32::try_from(times + 1).map_or(most, |it| it.min(most));
         self.spread.set(spread);
         window.restart(now, inside);
+    }
+
+    /// An interval was one of an overload, or none, and what waits grew in it. Enough of them in a row begin
+    /// one.
+    fn found(&self, overload: bool, grows: bool, elapsed: Duration) {
+        if !overload {
+            return self.in_a_row.set(0);
+        }
+        // One in which nothing was answered may be as long as several.
+        let length = elapsed.as_millis() / limits::OVERLOAD_INTERVAL.as_millis();
+        let length = u32::try_from(length).unwrap_or(u32::MAX).max(1);
+        self.in_a_row
+            .set(self.in_a_row.get().saturating_add(length));
+        if self.in_a_row.get() < limits::OVERLOAD_INTERVALS {
+            return;
+        }
+        self.in_a_row.set(0);
+        self.room.set(self.fitting(self.target, elapsed));
+        // Where it only stays, those inside were let in, and are answered.
+        if grows {
+            let excess = self.inside.get().saturating_sub(self.room.get());
+            self.excess.set(excess);
+        }
     }
 
     fn is_overloaded(&self) -> bool {

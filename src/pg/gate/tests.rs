@@ -106,15 +106,28 @@ fn below_and_at_saturation_nobody_is_refused() {
 }
 
 #[test]
+fn what_is_over_within_half_a_second_is_a_burst() {
+    let mut model = Model::new();
+    model.run(1000, 400.0, 800.0);
+    for _ in 0..5 {
+        model.run(400, 4000.0, 800.0);
+        model.run(3000, 100.0, 800.0);
+    }
+    assert_eq!((model.refused, model.late), (0, 0));
+    model.run(600, 4000.0, 800.0);
+    assert!(model.refused > 0);
+}
+
+#[test]
 fn in_an_overload_all_that_can_be_is_answered_within_the_target_and_the_rest_refused() {
     for (rate, capacity) in [(1600.0, 800.0), (4000.0, 800.0), (50_000.0, 10_000.0)] {
         let mut model = Model::new();
         model.run(1000, capacity / 2.0, capacity);
-        model.run(400, rate, capacity);
+        model.run(700, rate, capacity);
         // Those who came before it was known.
         assert!(model.late > 0);
         let (longest, ..) = model.look();
-        assert!(longest <= Duration::from_millis(250), "{longest:?}");
+        assert!(longest <= Duration::from_millis(550), "{longest:?}");
         model.run(5000, rate, capacity);
         let (longest, answered, refused) = model.look();
         assert!(longest <= TARGET + 4 * STEP, "{longest:?} at {rate}");
