@@ -2,7 +2,7 @@
 //!
 //! The right answer is always allowed, and is the only one allowed unless the table below names a
 //! fault that was active at some moment between the first byte sent and the last byte received. A 500
-//! is never allowed but of a route whose table is away. Beside the table:
+//! is never allowed. Beside the table:
 //!
 //! | what happened | what is expected |
 //! |---|---|
@@ -22,7 +22,7 @@
 //! | answer | done |
 //! |---|---|
 //! | success | once |
-//! | 4xx, 500, 504 | never |
+//! | 4xx, 504 | never |
 //! | 503 with `Retry-After` | never |
 //! | 503 without | once or never |
 //! | none, because the client left | once or never |
@@ -63,14 +63,12 @@ pub enum Refusal {
     Unknown,
     /// 504: it was ended, and nothing was done.
     TimedOut,
-    /// 500: its table is not there (SQLSTATE 42P01 is none that has a status of its own).
-    Internal,
 }
 
 /// How a request of that class may be refused while that fault is active.
 pub fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
     use Class::{Bound, Changing, Counter, CounterWrite, Local, Ready, Transfer, Write};
-    use Refusal::{Internal, TimedOut, Unavailable, Unknown};
+    use Refusal::{TimedOut, Unavailable, Unknown};
     let is_write = matches!(class, Write | CounterWrite | Transfer);
     match (fault, class) {
         (_, Local) => &[],
@@ -113,8 +111,7 @@ pub fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
 
         // A statement is prepared again and run, unless the table changes once more meanwhile or is
         // away. Nobody else is concerned.
-        (Fault::AddColumn | Fault::ChangeType, Changing) => &[Unavailable],
-        (Fault::RenameTable, Changing) => &[Unavailable, Internal],
+        (Fault::AddColumn | Fault::ChangeType | Fault::RenameTable, Changing) => &[Unavailable],
         (Fault::AddColumn | Fault::ChangeType | Fault::RenameTable, _) => &[],
 
         // Refused at once, before anything was done.

@@ -64,7 +64,7 @@ pub fn judge(
         outcome: Outcome::Excused,
         fate: match refusal {
             Refusal::Unknown => Fate::Unknown,
-            Refusal::Unavailable | Refusal::TimedOut | Refusal::Internal => Fate::NotDone,
+            Refusal::Unavailable | Refusal::TimedOut => Fate::NotDone,
         },
     })
 }
@@ -82,7 +82,6 @@ fn refusal(response: &Response) -> Option<Refusal> {
         (503, Some(_)) => Some(Refusal::Unavailable),
         (503, None) => Some(Refusal::Unknown),
         (504, None) => Some(Refusal::TimedOut),
-        (500, None) => Some(Refusal::Internal),
         _ => None,
     }
 }
