@@ -1,0 +1,273 @@
+//! Keeps a link connected: opens, prepares, drives until the end, and opens again.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio_postgres::AsyncMessage;
+
+use super::super::Database;
+use super::super::connect::{self, Connected, Session};
+use super::super::lane::Lane;
+use super::super::statements::{self, Prepared};
+use super::{Link, Open, WATCH_INTERVAL};
+use crate::limits;
+use crate::random::random;
+use crate::ring::Ring;
+
+/// Keeps one link connected for ever.
+pub(in crate::pg) async fn keep(database: Rc<Database>, lane: Rc<Lane>, link: Rc<Link>) {
+    let ring = database.ring.clone();
+    let mut pause = limits::RECONNECT_MIN;
+    loop {
+        let reason = match connect::connect(&ring, &database.target, lane.statement_timeout).await {
+            Err(error) => error.to_string(),
+            Ok(connected) => match serve(&database, &lane, &link, connected).await {
+                End::Replaced => {
+                    pause = limits::RECONNECT_MIN;
+                    continue; // on purpose: open the next one at once
+                }
+                End::Lost(reason) => {
+                    pause = limits::RECONNECT_MIN;
+                    reason
+                }
+                End::Stillborn(reason) => reason,
+            },
+        };
+        if lane.link_down(&reason) {
+            match lane.down() {
+                Some(_) => tracing::warn!(lane = lane.name, reason, "no connection to Postgres"),
+                None => {
+                    tracing::warn!(lane = lane.name, reason, "a connection to Postgres is down");
+                }
+            }
+        }
+        ring.sleep(jitter(pause)).await;
+        pause = (pause * 2).min(limits::RECONNECT_MAX);
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// It was retired.
+    Replaced,
+    /// It served, and was lost for this reason.
+    Lost(String),
+    /// It never came to serve, for this reason.
+    Stillborn(String),
+}
+
+/// One connection from its first statement to its end.
+async fn serve(
+    database: &Rc<Database>,
+    lane: &Rc<Lane>,
+    link: &Rc<Link>,
+    (session, connection): Connected,
+) -> End {
+    link.retiring.set(false);
+    link.killed.take();
+    let session = Rc::new(session);
+    let ended: Rc<RefCell<Option<String>>> = Rc::default();
+    let watcher: Rc<RefCell<Option<Waker>>> = Rc::default();
+    database.ring.spawn({
+        let link = link.clone();
+        let telling = Telling {
+            ended: ended.clone(),
+            watcher: watcher.clone(),
+        };
+        async move {
+            let reason = drive(&link, connection).await;
+            telling.ended.replace(Some(reason));
+        }
+    });
+    let statements = match prepare(database, lane, &session).await {
+        Ok(statements) => statements,
+        Err(reason) => {
+            link.kill("the statements could not be prepared");
+            return End::Stillborn(reason);
+        }
+    };
+    if ended.borrow().is_none() {
+        let session = session.clone();
+        link.opened.set(database.ring.now());
+        link.open.replace(Some(Open {
+            session,
+            statements,
+        }));
+        tracing::debug!(lane = lane.name, "connected to Postgres");
+        if lane.link_up() {
+            tracing::info!(lane = lane.name, "connected to Postgres again");
+        }
+    }
+    let recycled = database.ring.sleep(match lane.recycle.is_zero() {
+        true => Duration::from_secs(u64::from(u32::MAX)),
+        false => lane.recycle.mul_f64(0.9) + jitter(lane.recycle.mul_f64(0.1)),
+    });
+    let mut recycled = std::pin::pin!(recycled);
+    let reason = poll_fn(|context| {
+        if let Some(reason) = ended.take() {
+            return Poll::Ready(reason);
+        }
+        watcher.replace(Some(context.waker().clone()));
+        if !link.retiring.get() && recycled.as_mut().poll(context).is_ready() {
+            link.retire();
+        }
+        Poll::Pending
+    })
+    .await;
+    link.open.take();
+    lane.serve_waiting();
+    // Where Postgres's last words came in answer to a statement, the driver has not heard them.
+    let words = session.wire.ended().map(|words| words.to_string());
+    let reason = words.unwrap_or(reason);
+    match link.retiring.get() && !link.is_killed() {
+        true => End::Replaced,
+        false => End::Lost(reason),
+    }
+}
+
+/// Tells how a connection ended once its task is over, also when that panicked.
+struct Telling {
+    ended: Rc<RefCell<Option<String>>>,
+    watcher: Rc<RefCell<Option<Waker>>>,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut ended = self.ended.borrow_mut();
+        ended.get_or_insert_with(|| "its task panicked".to_owned());
+        drop(ended);
+        if let Some(waker) = self.watcher.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The lane's statements on a new connection, or why there are none.
+async fn prepare(
+    database: &Rc<Database>,
+    lane: &Lane,
+    session: &Session,
+) -> Result<Vec<Option<Rc<Prepared>>>, String> {
+    let client = &session.client;
+    let unbounded = lane.statement_timeout.is_zero();
+    // Postgres ends each Parse at the statement timeout. Where there is none, a table that is locked would
+    // keep the connection from all other routes.
+    let bound = limits::CONNECT_TIMEOUT;
+    let preparing = async {
+        if unbounded {
+            let set = format!("set statement_timeout = {}", bound.as_millis());
+            client.batch_execute(&set).await?;
+        }
+        let statements = statements::prepare_all(database, lane, client).await?;
+        if unbounded {
+            client.batch_execute("reset statement_timeout").await?;
+        }
+        Ok::<_, connect::Error>(statements)
+    };
+    let timeout = if unbounded {
+        bound
+    } else {
+        lane.statement_timeout
+    };
+    let patience = timeout + limits::SILENCE_GRACE;
+    match unless_silent(&database.ring, session, patience, preparing).await {
+        Some(Ok(statements)) => Ok(statements),
+        Some(Err(error @ connect::Error::Refused { .. })) => Err(error.to_string()),
+        // The driver knows only that there is no more.
+        Some(Err(error)) => Err(match session.wire.ended() {
+            Some(words) => words.to_string(),
+            None => error.to_string(),
+        }),
+        None => Err(format!(
+            "Postgres was silent for {patience:?} while statements were prepared"
+        )),
+    }
+}
+
+/// The outcome of what a connection is busy with; `None` once nothing has come on it for so long.
+pub async fn unless_silent<T>(
+    ring: &Rc<Ring>,
+    session: &Session,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut silent = Duration::ZERO;
+    while silent < patience {
+        let heard = session.wire.heard();
+        let outcome = connect::within(ring, WATCH_INTERVAL, work.as_mut()).await;
+        if outcome.is_some() {
+            return outcome;
+        }
+        // Counted in looks and not by the clock: a core that stood still has not listened meanwhile.
+        silent = match session.wire.heard() == heard {
+            true => silent + WATCH_INTERVAL,
+            false => Duration::ZERO,
+        };
+    }
+    None
+}
+
+/// Drives the connection until it ends, is killed, or is retired and idle; why.
+async fn drive(link: &Link, connection: impl Drive) -> String {
+    let mut connection = std::pin::pin!(connection);
+    poll_fn(|context| {
+        link.driver.replace(Some(context.waker().clone()));
+        if let Some(reason) = &*link.killed.borrow() {
+            return Poll::Ready(reason.clone());
+        }
+        if link.retiring.get() && link.in_flight() == 0 {
+            return Poll::Ready("replaced".to_owned());
+        }
+        connection.as_mut().poll_end(context)
+    })
+    .await
+}
+
+/// tokio-postgres's connection, whose stream type is of no interest here.
+trait Drive {
+    fn poll_end(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<String>;
+}
+
+impl<S, T> Drive for tokio_postgres::Connection<S, T>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    fn poll_end(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<String> {
+        loop {
+            match std::task::ready!(self.poll_message(context)) {
+                Some(Ok(AsyncMessage::Notice(notice))) => {
+                    tracing::debug!(message = notice.message(), "notice from Postgres");
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(connect::Error::from(error).to_string()),
+                None => return Poll::Ready("Postgres closed the connection".to_owned()),
+            }
+        }
+    }
+}
+
+/// Between half of `pause` and all of it, so that many links don't come back in step.
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + (random() % 1024) as f64 / 2048.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_between_half_and_all_of_its_length_and_varies() {
+        let pause = Duration::from_millis(800);
+        let pauses: Vec<Duration> = (0..1000).map(|_| jitter(pause)).collect();
+        assert!(pauses.iter().all(|it| (pause / 2..pause).contains(it)));
+        let (least, most) = (pauses.iter().min(), pauses.iter().max());
+        assert!(least < Some(&(pause * 5 / 8)) && most > Some(&(pause * 7 / 8)));
+        assert_eq!(jitter(Duration::ZERO), Duration::ZERO);
+    }
+}
