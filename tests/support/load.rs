@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use pinion::limits;
 use sonic_rs::JsonValueTrait;
 
 use super::cluster::Cluster;
@@ -139,7 +140,9 @@ impl Ask {
             "{self:?}"
         );
         let again = response.field("retry-after");
-        assert!(again.is_none_or(|seconds| seconds == "1"), "{self:?}");
+        let seconds = again.map(|seconds| seconds.parse::<u32>().expect("seconds"));
+        let in_time = 1..=limits::RETRY_AFTER_MAX;
+        assert!(seconds.is_none_or(|it| in_time.contains(&it)), "{self:?}");
         // Only of a write may it be unsafe, and then the words say why.
         match (self, response.status) {
             (Ask::Write(_), 503) if again.is_none() => {
