@@ -35,6 +35,10 @@ const SEND_BYTES_MAX: usize = 256 * 1024;
 /// is cut short costs another one.
 const TRY_BYTES_MAX: usize = 16 * 1024;
 
+/// What a sweep cancels again at the most; twenty of them a second. Few need it: cancellations
+/// seldom miss.
+const CANCELLED_AGAIN_MAX: usize = 256;
+
 /// Whether a send waits in the kernel for room in the socket's send buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Send {
@@ -52,7 +56,7 @@ pub(super) struct Queue {
     /// Entries that found the submission queue full, in order.
     pub(super) waiting: RefCell<VecDeque<squeue::Entry>>,
     /// Cancelled to be closed: looked after by the sweep until their last completion.
-    ending: RefCell<Vec<Held>>,
+    ending: RefCell<VecDeque<Held>>,
 }
 
 #[cfg(test)]
@@ -174,24 +178,40 @@ impl Ring {
         }
     }
 
+    /// Cancels each operation by its token, which the kernel looks up. What it cancels by descriptor
+    /// it looks for among everything that waits on the ring: with thousands of sockets that end at
+    /// the same time a pass would take seconds.
     fn cancel_all(&self, socket: &Socket) {
-        self.cancel(
-            CancelBuilder::fd(Fd(socket.descriptor)).all(),
-            token(socket, Operation::Cancel),
-        );
+        let receiving = socket.receive.get() != Receive::Idle;
+        for (operation, pending) in [
+            (Operation::Receive, receiving),
+            (Operation::Send, socket.sending.get()),
+            (Operation::Connect, socket.connecting.get()),
+        ] {
+            if pending {
+                self.cancel(
+                    CancelBuilder::user_data(token(socket, operation).encode()),
+                    token(socket, Operation::Cancel),
+                );
+            }
+        }
     }
 
     /// Keeps cancelling what is to be closed. A cancellation does not find an operation that the
     /// kernel is about to try again (it is neither polled for nor with a worker then), and that
     /// operation may then wait for its peer for ever.
     pub(super) fn look_after(&self, held: Held) {
-        self.queue.ending.borrow_mut().push(held);
+        self.queue.ending.borrow_mut().push_back(held);
     }
 
-    /// Cancels again what is still not closed.
+    /// Cancels again what is still not closed: the longest not cancelled first, so many at a time.
     pub(super) fn cancel_again(&self) {
-        let ending = self.queue.ending.take();
-        for held in ending {
+        let mut ending = self.queue.ending.take();
+        let mut again = 0;
+        for _ in 0..ending.len() {
+            let Some(held) = ending.pop_front_if(|_| again < CANCELLED_AGAIN_MAX) else {
+                break;
+            };
             let left = match &held {
                 Held::Socket(socket) => {
                     let left = socket.operations.get() > 0;
@@ -201,9 +221,11 @@ impl Ring {
                 Held::Event(_) => None, // always polled for, so always found
             };
             if left.is_some() {
-                self.look_after(held);
+                again += 1;
+                ending.push_back(held);
             }
         }
+        self.queue.ending.replace(ending);
     }
 
     /// Closes the descriptor and frees the slot of a socket with no operation left.
