@@ -37,7 +37,7 @@ const TRY_BYTES_MAX: usize = 16 * 1024;
 
 /// What a sweep cancels again at the most; twenty of them a second. Few need it: cancellations
 /// seldom miss.
-const CANCELLED_AGAIN_MAX: usize = 256;
+pub(super) const CANCELLED_AGAIN_MAX: usize = 256;
 
 /// Whether a send waits in the kernel for room in the socket's send buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Single sequences that random ones meet too seldom.
 
+use super::super::super::queue::CANCELLED_AGAIN_MAX;
 use super::operations::How;
 use super::*;
 
@@ -39,6 +40,41 @@ fn a_flood_whose_cancellation_misses_is_cancelled_again() {
     ring.pass(false).unwrap();
     assert!(held <= 24 * 64, "{held} bytes are held");
     assert_eq!(ring.held(), 0);
+}
+
+/// (3) However many sockets end at the same time, and however often their cancellations miss, a sweep
+/// cancels a bounded number of them, all get their turn, and none is closed before its last completion.
+#[test]
+fn sockets_whose_cancellation_misses_get_their_turn() {
+    const SOCKETS: usize = 2 * CANCELLED_AGAIN_MAX + 1;
+    let (ring, world) = simulated(&Options::default());
+    let streams: Vec<_> = (0..SOCKETS)
+        .map(|_| Stream::adopt(&ring, world.borrow_mut().open().0))
+        .collect();
+    ring.pass(false).unwrap();
+    world.borrow_mut().cancels = Cancels::Miss;
+    drop(streams);
+    ring.pass(false).unwrap();
+    let asked = || -> Vec<_> { world.borrow().files.iter().map(|file| file.asked).collect() };
+    assert_eq!(asked(), [1; SOCKETS]);
+    let sweep = || {
+        world.borrow_mut().now += Duration::from_millis(60);
+        ring.pass(false).unwrap(); // sweeps
+        ring.pass(false).unwrap(); // hands over
+    };
+    for (sweeps, again) in [256, 512, 513 + 255].into_iter().enumerate() {
+        sweep();
+        let sum: usize = asked().iter().sum();
+        assert_eq!(sum, SOCKETS + again, "after sweep {sweeps}");
+    }
+    assert!(asked().iter().all(|asked| (2..=3).contains(asked)));
+    assert_eq!(ring.held(), SOCKETS);
+    world.borrow_mut().cancels = Cancels::Hit;
+    for _ in 0..4 {
+        sweep(); // the last one only forgets them
+    }
+    assert_eq!(ring.held(), 0);
+    assert!(ring.queue.is_idle(), "it still looks after them");
 }
 
 /// A send of which the kernel takes nothing, over and over, neither ends nor stalls the core.

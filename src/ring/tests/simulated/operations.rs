@@ -4,7 +4,7 @@
 
 use super::*;
 
-/// `enum io_uring_op`, `IORING_ASYNC_CANCEL_FD`, `IORING_CQE_F_BUFFER`, `IORING_CQE_F_MORE`.
+/// `enum io_uring_op`, `IORING_CQE_F_BUFFER`, `IORING_CQE_F_MORE`.
 const OP_NOP: u8 = 0;
 const OP_POLL_ADD: u8 = 6;
 const OP_ASYNC_CANCEL: u8 = 14;
@@ -12,7 +12,6 @@ const OP_CONNECT: u8 = 16;
 const OP_CLOSE: u8 = 19;
 const OP_SEND: u8 = 26;
 const OP_RECV: u8 = 27;
-const CANCEL_FD: u32 = 1 << 1;
 const BUFFER: u32 = 1;
 const MORE: u32 = 1 << 1;
 
@@ -161,18 +160,14 @@ impl World {
     }
 
     fn cancel(&mut self, request: &Request) {
-        let by_file = (request.flags & CANCEL_FD != 0).then(|| {
-            let file = self.open.get(&request.descriptor);
-            *file.expect("a cancellation by a closed descriptor")
-        });
+        assert_eq!(
+            request.flags, 0,
+            "a cancellation that is not of one operation"
+        );
         let mut found = 0;
         for at in (0..self.in_flight.len()).rev() {
             let one = &self.in_flight[at];
-            let meant = match by_file {
-                Some(file) => one.file == Some(file),
-                None => one.user_data == request.address,
-            };
-            if !meant {
+            if one.user_data != request.address {
                 continue;
             }
             if let Some(file) = one.file {
