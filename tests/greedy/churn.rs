@@ -42,7 +42,7 @@ fn read_answer(stream: &mut TcpStream) -> String {
 /// what leaks grows with each.
 const ROUNDS: usize = 4;
 
-/// Does it so many times, and some round but the first leaves no memory, none leaves a descriptor.
+/// Does it so many times, and most rounds but the first leave no memory, none leaves a descriptor.
 fn leaves_nothing(server: &Server, name: &str, count: usize, one: impl Fn(usize) + Sync) {
     let count = count / ROUNDS;
     let round = || {
@@ -55,15 +55,17 @@ fn leaves_nothing(server: &Server, name: &str, count: usize, one: impl Fn(usize)
         (descriptors, kib)
     };
     let (descriptors, mut before) = round();
-    let mut grown = usize::MAX;
+    let mut grown = Vec::new();
     for _ in 1..ROUNDS {
         let (now, kib) = round();
         assert!(now <= descriptors, "{descriptors} descriptors, then {now}");
-        grown = grown.min(kib.saturating_sub(before));
+        grown.push(kib.saturating_sub(before));
         before = kib;
     }
+    grown.sort_unstable();
+    let median = grown[grown.len() / 2];
     // 64 bytes of each would be seen.
-    assert!(grown < 1024 + count / 16, "each round leaves {grown} KiB");
+    assert!(median < 1024 + count / 16, "each round leaves {median} KiB");
     assert_eq!(server.get("/echo/x").status, 200);
 }
 

@@ -11,7 +11,7 @@ const IDLE_BYTES_MAX: usize = 6 * 1024;
 fn settled_kib(server: &Server) -> usize {
     let mut least = usize::MAX;
     for _ in 0..20 {
-        least = least.min(process::private_kib(server.pid()));
+        least = least.min(process::resident_kib(server.pid()));
         std::thread::sleep(Duration::from_millis(50));
     }
     least

@@ -22,15 +22,10 @@ pub fn lowest_free_descriptor(pid: u32) -> usize {
         .expect("numbers do not end")
 }
 
-/// Its resident memory in KiB.
+/// Its resident memory in KiB, without the files that it maps: how much of the program is resident,
+/// and whose it is, changes with whoever else runs it.
 pub fn resident_kib(pid: u32) -> usize {
-    field_kib(&read(pid, "status"), "VmRSS:")
-}
-
-/// What of its resident memory is its alone, in KiB.
-pub fn private_kib(pid: u32) -> usize {
-    let rollup = read(pid, "smaps_rollup");
-    field_kib(&rollup, "Private_Clean:") + field_kib(&rollup, "Private_Dirty:")
+    field_kib(&read(pid, "status"), "RssAnon:")
 }
 
 /// The time that its threads have run, in whole hundredths of a second.
