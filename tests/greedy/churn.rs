@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,14 +121,20 @@ fn statements_that_take_too_long() {
     let (server, _postgres) = server(&[]);
     let count = times("PINION_TEST_TIMED_OUT", 10_000);
     let requests = get("/hurried/1").repeat(10);
+    let timed_out = AtomicUsize::new(0);
     leaves_nothing(&server, "statements in tens", count / 10, |_| {
         let mut stream = connect(server.address);
         stream.write_all(requests.as_bytes()).unwrap();
         let mut answers = String::new();
-        while answers.matches("HTTP/1.1 504").count() < 10 {
+        // On a machine that is slow some are refused in the queue.
+        let of = |answers: &str, status| answers.matches(&format!("HTTP/1.1 {status}")).count();
+        while of(&answers, 504) + of(&answers, 503) < 10 {
             answers += &read_answer(&mut stream);
         }
+        timed_out.fetch_add(of(&answers, 504), Ordering::Relaxed);
     });
+    let timed_out = timed_out.into_inner();
+    assert!(timed_out > count / 10, "{timed_out} of {count}");
 }
 
 #[test]
