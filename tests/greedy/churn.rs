@@ -64,7 +64,7 @@ fn leaves_nothing(server: &Server, name: &str, count: usize, one: impl Fn(usize)
     }
     grown.sort_unstable();
     let median = grown[grown.len() / 2];
-    // 64 bytes of each would be seen.
+    // A kilobyte of each of 20000 would be seen, and 100 bytes of each of a million.
     assert!(median < 1024 + count / 16, "each round leaves {median} KiB");
     assert_eq!(server.get("/echo/x").status, 200);
 }
