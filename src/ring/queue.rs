@@ -209,7 +209,10 @@ impl Ring {
         let mut ending = self.queue.ending.take();
         let mut again = 0;
         for _ in 0..ending.len() {
-            let Some(held) = ending.pop_front_if(|_| again < CANCELLED_AGAIN_MAX) else {
+            if again == CANCELLED_AGAIN_MAX {
+                break;
+            }
+            let Some(held) = ending.pop_front() else {
                 break;
             };
             let left = match &held {
