@@ -155,7 +155,10 @@ pub fn timetable(seed: u64, duration: Duration) -> Vec<Event> {
         let fault = deck.pop().expect("it was filled");
         let (least, most) = fault.lasts();
         let company = Some(*random.pick(&[Fault::Hog, Fault::Descriptors]))
-            .filter(|other| *other != fault && random.percent(COMPANY_PERCENT));
+            .filter(|other| *other != fault && random.percent(COMPANY_PERCENT))
+            // The crowd's idle connections would have every descriptor that is left, for as long as it
+            // waits for its turn.
+            .filter(|other| (fault, *other) != (Fault::Crowd, Fault::Descriptors));
         let lasts = random.millis(least, most);
         let next = at + lasts + RECOVERY + random.millis(1000, 2500);
         if next + QUIET > duration {
