@@ -58,7 +58,11 @@ fn leaves_nothing(server: &Server, name: &str, count: usize, one: impl Fn(usize)
     let mut grown = Vec::new();
     for _ in 1..ROUNDS {
         let (now, kib) = round();
-        assert!(now <= descriptors, "{descriptors} descriptors, then {now}");
+        // One or the other of Postgres' may have been away at the first look; a leak is thousands.
+        assert!(
+            now < descriptors + 8,
+            "{descriptors} descriptors, then {now}"
+        );
         grown.push(kib.saturating_sub(before));
         before = kib;
     }
