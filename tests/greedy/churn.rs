@@ -42,7 +42,7 @@ fn read_answer(stream: &mut TcpStream) -> String {
 /// what leaks grows with each.
 const ROUNDS: usize = 4;
 
-/// Does it so many times, and most rounds but the first leave no memory, none leaves a descriptor.
+/// Does it so many times: not every round but the first may leave memory, and none a descriptor.
 fn leaves_nothing(server: &Server, name: &str, count: usize, one: impl Fn(usize) + Sync) {
     let count = count / ROUNDS;
     let round = || {
@@ -66,10 +66,13 @@ fn leaves_nothing(server: &Server, name: &str, count: usize, one: impl Fn(usize)
         grown.push(kib.saturating_sub(before));
         before = kib;
     }
-    grown.sort_unstable();
-    let median = grown[grown.len() / 2];
-    // A kilobyte of each of 20000 would be seen, and 100 bytes of each of a million.
-    assert!(median < 1024 + count / 16, "each round leaves {median} KiB");
+    // What leaks does so in every round. A kilobyte of each of 20000 would be seen, and 100 bytes of
+    // each of a million.
+    let least = grown.iter().min().expect("several rounds");
+    assert!(
+        *least < 1024 + count / 16,
+        "each round leaves {least} KiB or more: {grown:?}"
+    );
     assert_eq!(server.get("/echo/x").status, 200);
 }
 
