@@ -61,12 +61,14 @@ fn without_descriptors_the_open_connections_are_served_and_the_others_wait() {
     assert_eq!(server.get("/echo/c").status, 200);
 }
 
-/// A client that leaves makes room for another one.
+/// Clients that leave make room for another one, and for connections to Postgres that are still missing.
 #[test]
 fn a_descriptor_that_comes_back_is_used() {
     let (server, _postgres) = server(&[]);
-    let mut first = server.client();
-    assert_eq!(first.request("GET", "/health", None).status, 200);
+    let mut first: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    for client in &mut first {
+        assert_eq!(client.request("GET", "/health", None).status, 200);
+    }
     starve(&server);
     let mut next = server.client();
     next.send(get("/health"));
