@@ -3,14 +3,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::socket::{OUTPUT_BYTES_MAX, Socket};
+use super::socket::Socket;
 use super::{Held, Ring};
 
 /// One TCP or unix connection, carried by its core's ring. Dropping it closes it at once; what was
@@ -202,47 +199,5 @@ impl AsFd for Stream {
         // SAFETY: the descriptor is closed only after this stream is dropped, or when the core ends
         // and no task that could have borrowed it runs again; then it is not lent any more.
         unsafe { BorrowedFd::borrow_raw(self.socket.descriptor) }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if ready!(self.poll_fill(context, 0))? {
-            let count = self.with_input(|input| {
-                let count = input.len().min(buffer.remaining());
-                buffer.put_slice(&input[..count]);
-                count
-            });
-            self.consume(count);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_drain(context, OUTPUT_BYTES_MAX - 1))?;
-        let count = bytes.len().min(OUTPUT_BYTES_MAX);
-        self.write(|output| output.extend_from_slice(&bytes[..count]));
-        Poll::Ready(Ok(count))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What is written goes out with the next pass; nobody waits for the kernel here.
-        Poll::Ready(self.failure().map_or(Ok(()), Err))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(context, 0))?;
-        self.shutdown_write();
-        Poll::Ready(Ok(()))
     }
 }

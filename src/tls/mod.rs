@@ -11,7 +11,6 @@ mod files;
 mod handshake;
 mod server;
 mod stream;
-mod tokio;
 mod turns;
 
 #[cfg(test)]
