@@ -250,7 +250,8 @@ pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 // ---- TLS ----
 
 /// Time that a pass gives to steps of TLS handshakes: once it is used up the next of them waits for the
-/// next pass, so that requests go between. One signature (P-256 30 µs, RSA-2048 1 ms) uses it up.
+/// pass after the next one, so that requests go between. One signature (P-256 30 µs, RSA-2048 1 ms)
+/// uses it up.
 pub const HANDSHAKE_TIME_PER_PASS: Duration = Duration::from_micros(25);
 
 /// Bytes of a file of certificates or of a key. A bundle of every public authority has some 250 KB.

@@ -4,13 +4,17 @@
 //! µs, with RSA-2048 1 ms), all of it in one go. Hundreds of them in one pass would be a second in
 //! which no request is answered. So they stand in a line, first come, first served, and a pass goes
 //! on to the next of them only while its time for handshakes is not used up: one expensive step, or
-//! a few cheap ones. What has arrived for everybody else goes between.
+//! a few cheap ones. The pass after it belongs to everybody else: it takes in what has arrived
+//! meanwhile, and what that leads to is handed to the kernel before the next step begins. So a request
+//! waits for one step at the most, not for one before it is read and another before it is answered.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -21,8 +25,10 @@ use crate::ring::Ring;
 pub struct Turns {
     ring: Rc<Ring>,
     line: RefCell<Line>,
-    /// The pass, by its time, in which the last turn was.
-    pass: Cell<Instant>,
+    /// Counts passes.
+    heartbeat: Arc<AtomicU64>,
+    /// The pass in which the last turn was.
+    pass: Cell<u64>,
     /// What the turns of that pass have taken.
     spent: Cell<Duration>,
 }
@@ -46,7 +52,8 @@ impl Turns {
         Turns {
             ring: ring.clone(),
             line: RefCell::default(),
-            pass: Cell::new(ring.now()),
+            heartbeat: ring.heartbeat(),
+            pass: Cell::new(0),
             spent: Cell::new(Duration::ZERO),
         }
     }
@@ -59,7 +66,7 @@ impl Turns {
             false => Poll::Pending,
         })
         .await;
-        while self.is_used_up() {
+        while self.is_for_others() {
             // Ready with the next pass.
             pin!(self.ring.sleep(Duration::from_nanos(1))).await;
         }
@@ -79,13 +86,21 @@ impl Turns {
         }
     }
 
-    /// The pass has no time left for handshakes.
-    fn is_used_up(&self) -> bool {
-        let now = self.ring.now();
-        if self.pass.replace(now) != now {
-            self.spent.set(Duration::ZERO);
-        }
-        self.spent.get() >= limits::HANDSHAKE_TIME_PER_PASS
+    /// This pass has no time left for handshakes, or the one before it had none.
+    fn is_for_others(&self) -> bool {
+        let pass = self.heartbeat.load(Ordering::Relaxed);
+        let used_up = self.spent.get() >= limits::HANDSHAKE_TIME_PER_PASS;
+        used_up && pass <= self.pass.get() + 1
+    }
+
+    /// A turn of this pass has taken `time`.
+    fn note(&self, time: Duration) {
+        let pass = self.heartbeat.load(Ordering::Relaxed);
+        let before = match self.pass.replace(pass) == pass {
+            true => self.spent.get(),
+            false => Duration::ZERO,
+        };
+        self.spent.set(before + time);
     }
 }
 
@@ -111,7 +126,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let turns = self.turns;
         if let Some(begun) = self.begun {
-            turns.spent.set(turns.spent.get() + begun.elapsed());
+            turns.note(begun.elapsed());
         }
         let mut line = turns.line.borrow_mut();
         if let Ok(index) = line
