@@ -4,9 +4,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Source};
+use super::guards;
 use super::route::{self, Head, Route};
 use super::router::{Router, RouterFault};
 use super::tree::{Faults, Place, Section, described, is_identifier, unknown_key};
+use crate::guard;
 use crate::limits;
 
 /// The declared API, checked as far as it can be without a database.
@@ -24,6 +26,8 @@ pub struct Api {
     pub routes: Vec<Route>,
     /// Finds a route's index in `routes`.
     pub router: Router,
+    /// What the file says of the guards.
+    pub guards: guard::Settings,
 }
 
 /// A set of connections of its own, so that slow routes don't stand in front of fast ones.
@@ -55,14 +59,16 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
         list: Vec::new(),
     };
     let document = document.get_ref();
+    let known = [TABLES, guards::TABLES].concat();
     for key in document.keys() {
-        if !TABLES.contains(&key.get_ref().as_ref()) {
-            unknown_key(&mut faults, "the file", key, TABLES);
+        if !known.contains(&key.get_ref().as_ref()) {
+            unknown_key(&mut faults, "the file", key, &known);
         }
     }
     let (title, version) = read_api(&mut faults, document);
     let lanes = read_lanes(&mut faults, document);
     let (routes, router) = read_routes(&mut faults, document, &lanes);
+    let guards = guards::read(&mut faults, document);
     let found = faults.list;
     if found.is_empty() {
         Ok(Api {
@@ -72,6 +78,7 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
             lanes,
             routes,
             router,
+            guards,
         })
     } else {
         Err(Diagnostics::new(found))

@@ -10,6 +10,7 @@ mod decimal;
 mod detail;
 pub mod diagnostics;
 mod file;
+mod guards;
 mod lexer;
 mod literal;
 mod params;

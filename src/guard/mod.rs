@@ -3,3 +3,7 @@
 mod request_id;
 
 pub use request_id::RequestId;
+
+/// What the routes file says of the guards.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {}
