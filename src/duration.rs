@@ -29,6 +29,19 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a duration is a whole number and a unit, such as 250ms".to_owned())
 }
 
+/// As [`parse`], and whole days and years as well: `30d`, `1y` (of 365 days).
+pub fn parse_long(text: &str) -> Result<Duration, String> {
+    let days = match text.as_bytes().last() {
+        Some(b'd') => 1,
+        Some(b'y') => 365,
+        _ => return parse(text),
+    };
+    let hours = parse(&format!("{}h", &text[..text.len() - 1]))?;
+    hours
+        .checked_mul(24 * days)
+        .ok_or_else(|| "a duration of so many days can't be counted".to_owned())
+}
+
 /// Whether Postgres can count it: its timeouts are whole milliseconds, and 0 means none.
 pub fn is_whole_milliseconds(duration: Duration) -> bool {
     !duration.is_zero() && duration.subsec_nanos().is_multiple_of(1_000_000)
@@ -45,6 +58,24 @@ mod tests {
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn long_ones() {
+        assert_eq!(parse_long("1y"), Ok(Duration::from_secs(31_536_000)));
+        assert_eq!(parse_long("30d"), Ok(Duration::from_secs(2_592_000)));
+        assert_eq!(parse_long("2h"), parse("2h"));
+        for text in [
+            "d",
+            "1 d",
+            "-1d",
+            "1dd",
+            "y",
+            "18446744073709551615y",
+            "5000000000y",
+        ] {
+            assert!(parse_long(text).is_err(), "{text}");
+        }
     }
 
     #[test]

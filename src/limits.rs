@@ -247,6 +247,11 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// See [`LINGER`]: bytes that are ignored at the most.
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+// ---- Guards ----
+
+/// Networks of trusted proxies. Each request from one is held against all of them.
+pub const TRUSTED_PROXIES_MAX: usize = 64;
+
 // ---- TLS ----
 
 /// Time that a pass gives to steps of TLS handshakes: once it is used up the next of them waits for the

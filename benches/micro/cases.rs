@@ -235,7 +235,7 @@ fn response() -> Work {
             fields: &[],
             body: body.as_bytes(),
         };
-        black_box(response).write(black_box(&envelope), out);
+        black_box(response).write(black_box(&envelope), |_| (), out);
     };
     let mut out = Vec::new();
     write(&mut out);

@@ -1,14 +1,20 @@
 //! The tables of the guards: what stands between a request and its route, whatever the route.
 
+mod proxy;
+mod security_headers;
+
 use toml::de::DeTable;
 
 use super::tree::Faults;
 use crate::guard::Settings;
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &[];
+pub(super) const TABLES: &[&str] = &["proxy", "security_headers"];
 
 /// Reads them; what is not there has its default.
-pub(super) fn read(_faults: &mut Faults<'_>, _document: &DeTable<'_>) -> Settings {
-    Settings::default()
+pub(super) fn read(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Settings {
+    Settings {
+        proxy: proxy::read(faults, document.get("proxy")),
+        security_headers: security_headers::read(faults, document.get("security_headers")),
+    }
 }

@@ -1,9 +1,97 @@
-//! What happens between routing and binding, whatever the route. For now: the request's identity.
+//! What stands between a request and its route, whatever the route. One chain, in this order:
+//!
+//! 1. request id and clock: [`Guards::begin`];
+//! 2. security headers, and whom the request comes from, through the proxies that are trusted: also there.
+//!
+//! A guard is pure: what a request says, where it comes from and the time go in, a verdict comes
+//! out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
 
+pub mod proxy;
 mod request_id;
+pub mod security_headers;
+mod trail;
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 pub use request_id::RequestId;
+use security_headers::SecurityHeaders;
+pub use trail::{Lines, Trail};
+
+use crate::http::Request;
 
 /// What the routes file says of the guards.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub struct Settings {
+    /// `[proxy]`.
+    pub proxy: proxy::Settings,
+    /// `[security_headers]`.
+    pub security_headers: security_headers::Settings,
+}
+
+/// The other end of a connection, or the client behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; `None` on a unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether it speaks HTTPS.
+    pub encrypted: bool,
+}
+
+/// What time it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// That of the core's pass.
+    pub now: Instant,
+    /// Since 1970, UTC, at `now`.
+    pub wall: Duration,
+}
+
+/// A request that has come in.
+#[derive(Debug)]
+pub struct Visit {
+    /// Whom it comes from, by way of trusted proxies.
+    pub client: Peer,
+    /// When it was there whole.
+    pub clock: Clock,
+    /// What its response will say beside its answer.
+    pub trail: Box<Trail>,
+}
+
+/// The guards of one core.
+#[derive(Debug)]
+pub struct Guards {
+    proxy: proxy::Settings,
+    security_headers: SecurityHeaders,
+}
+
+impl Guards {
+    /// What the settings say.
+    pub fn new(settings: &Settings) -> Guards {
+        Guards {
+            proxy: settings.proxy.clone(),
+            security_headers: SecurityHeaders::new(&settings.security_headers),
+        }
+    }
+
+    /// A request has come in from `peer`.
+    pub fn begin(&self, request: &Request<'_>, peer: Peer, clock: Clock) -> Visit {
+        let client = self.proxy.client(request, peer);
+        let id = RequestId::of(request, clock.wall);
+        Visit {
+            client,
+            clock,
+            trail: self.trail(id, client, clock),
+        }
+    }
+
+    /// What the answer to bytes that are no request says beside it.
+    pub fn begin_fault(&self, peer: Peer, clock: Clock) -> Box<Trail> {
+        self.trail(RequestId::made(clock.wall), peer, clock)
+    }
+
+    fn trail(&self, id: RequestId, client: Peer, clock: Clock) -> Box<Trail> {
+        let security = self.security_headers.lines(client.encrypted);
+        Box::new(Trail::new(id, clock.now, security))
+    }
+}

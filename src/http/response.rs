@@ -41,9 +41,15 @@ pub struct Response<'a> {
 }
 
 impl Response<'_> {
-    /// Appends the whole response to `out`.
-    pub fn write(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
-        write_head(self, self.body.len(), envelope, out);
+    /// Appends the whole response to `out`; `append_lines` appends field lines of its own, which are well
+    /// formed and none of those that the writer sends itself.
+    pub fn write(
+        &self,
+        envelope: &Envelope<'_>,
+        append_lines: impl FnOnce(&mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) {
+        write_head(self, self.body.len(), envelope, append_lines, out);
         if !envelope.head_only && allows_content(self.status) {
             out.extend_from_slice(self.body);
         }
@@ -56,6 +62,7 @@ pub fn write_head(
     response: &Response<'_>,
     content_length: usize,
     envelope: &Envelope<'_>,
+    append_lines: impl FnOnce(&mut Vec<u8>),
     out: &mut Vec<u8>,
 ) {
     debug_assert!((200..=999).contains(&response.status));
@@ -83,6 +90,7 @@ pub fn write_head(
     for (name, value) in response.fields {
         append_field(name, value, out);
     }
+    append_lines(out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -125,7 +133,7 @@ impl ErrorBody<'_> {
 }
 
 /// Room for status line and fields of nearly every response, so that the buffer grows once.
-const HEAD_BYTES_TYPICAL: usize = 256;
+const HEAD_BYTES_TYPICAL: usize = 768;
 
 /// Whether a response of that status has content and says how long it is (RFC 9110 §6.4.1, §8.6).
 fn allows_content(status: u16) -> bool {
@@ -234,6 +242,7 @@ mod tests {
                 persistence,
                 head_only,
             },
+            |_| (),
             &mut out,
         );
         String::from_utf8(out)
@@ -365,7 +374,7 @@ mod tests {
             let date = imf_fixdate(0);
             let mut out = Vec::new();
             let envelope = Envelope { date: &date, persistence: Persistence::Implied, head_only: false };
-            response.write(&envelope, &mut out);
+            response.write(&envelope, |_| (), &mut out);
             let mut fields = [httparse::EMPTY_HEADER; 8];
             let mut parsed = httparse::Response::new(&mut fields);
             prop_assert_eq!(parsed.parse(&out), Ok(httparse::Status::Complete(out.len())));

@@ -45,7 +45,8 @@ pub use gate::Admitted;
 use gate::Gate;
 use lane::Lane;
 pub use sheds::Cause;
-use statements::{Description, Prepared};
+pub use statements::Description;
+use statements::Prepared;
 use told::Told;
 use url::Target;
 

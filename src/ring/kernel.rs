@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // handing memory to the kernel: DESIGN §5
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -89,15 +90,19 @@ impl Kernel {
         }
     }
 
-    /// Accepts one connection of a non-blocking listener: the one thing that is asked for beside the ring.
-    pub(super) fn accept(&mut self, listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// Accepts one connection of a non-blocking listener, with the peer's address: the one thing that is
+    /// asked for beside the ring.
+    pub(super) fn accept(
+        &mut self,
+        listener: BorrowedFd<'_>,
+    ) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         match self {
             Kernel::Real(_) => {
-                let (socket, _) = socket2::SockRef::from(&listener).accept()?;
-                Ok(socket.into())
+                let (socket, from) = socket2::SockRef::from(&listener).accept()?;
+                Ok((socket.into(), from.as_socket()))
             }
             #[cfg(test)]
-            Kernel::Simulated(door) => door.accept(listener),
+            Kernel::Simulated(door) => door.accept(listener).map(|socket| (socket, None)),
         }
     }
 

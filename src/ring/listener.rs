@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -133,13 +134,13 @@ impl Listener {
             return None;
         }
         match state.accept(&self.ring) {
-            Ok(descriptor) => {
+            Ok((descriptor, from)) => {
                 state.burst.set(state.burst.get() + 1);
                 state.back_off.set(BACK_OFF_MIN);
                 if state.told.take() {
                     tracing::info!("accepting connections again");
                 }
-                return Some(Stream::adopt(&self.ring, descriptor));
+                return Some(Stream::adopt(&self.ring, descriptor).accepted_from(from));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => state.ready.set(false),
             Err(error) if is_of_the_machine(&error) => self.pause(&error),
@@ -249,7 +250,7 @@ impl Ring {
 
 impl State {
     #[allow(unsafe_code)] // lending our own descriptor
-    fn accept(&self, ring: &Ring) -> io::Result<OwnedFd> {
+    fn accept(&self, ring: &Ring) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         // SAFETY: the descriptor is open until `release_listener`, which sets in with `closing`, and
         // a listener that is closing does not come here.
         let listener = unsafe { BorrowedFd::borrow_raw(self.descriptor) };

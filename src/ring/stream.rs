@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -15,6 +16,8 @@ use super::{Held, Ring};
 pub struct Stream {
     ring: Rc<Ring>,
     socket: Rc<Socket>,
+    /// Whom it was accepted from, over TCP.
+    peer: Option<SocketAddr>,
 }
 
 impl Stream {
@@ -49,6 +52,17 @@ impl Stream {
         Ok(stream)
     }
 
+    /// Notes whom it was accepted from.
+    pub(super) fn accepted_from(mut self, peer: Option<SocketAddr>) -> Stream {
+        self.peer = peer;
+        self
+    }
+
+    /// Whom it was accepted from; `None` for a unix socket, and for one that was not accepted.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     fn register(ring: &Rc<Ring>, descriptor: OwnedFd) -> Stream {
         let descriptor = descriptor.into_raw_fd();
         let mut made = None;
@@ -60,6 +74,7 @@ impl Stream {
         Stream {
             ring: ring.clone(),
             socket: made.expect("insert_with calls its closure"),
+            peer: None,
         }
     }
 

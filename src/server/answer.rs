@@ -5,21 +5,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::handler::{Handled, Handler, Later};
+use super::handler::{Handled, Later};
 use super::reply::Reply;
 use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;
-use crate::guard::RequestId;
+use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
 use crate::limits;
 use crate::pg::execute::{Answered, Running};
-use crate::pg::{Cause, Database};
+use crate::pg::{Admitted, Cause, Database, Description};
 use crate::ring::Ring;
 
 /// What the requests of one core share.
 pub struct Core {
     ring: Rc<Ring>,
     api: Arc<Api>,
+    guards: Guards,
     database: Rc<Database>,
     load: Rc<Load>,
     in_flight_max: usize,
@@ -30,9 +31,12 @@ pub struct Core {
     ready_built_in: bool,
 }
 
-/// The date is looked up once a second, by the clock of the pass.
+/// The date, looked up once a second, by the clock of the pass.
 struct Date {
     bytes: [u8; DATE_BYTES],
+    /// Since 1970, at `at`.
+    wall: Duration,
+    at: Instant,
     until: Option<Instant>,
 }
 
@@ -56,6 +60,7 @@ impl Core {
             ring: ring.clone(),
             health_built_in: free("/health"),
             ready_built_in: free("/ready"),
+            guards: Guards::new(&api.guards),
             api,
             database,
             load,
@@ -63,6 +68,8 @@ impl Core {
             draining: Cell::new(false),
             date: RefCell::new(Date {
                 bytes: imf_fixdate(0),
+                wall: Duration::ZERO,
+                at: ring.now(),
                 until: None,
             }),
         }
@@ -83,6 +90,7 @@ impl Core {
         &self,
         request: &Request<'_>,
         path: &'a str,
+        id: &RequestId,
     ) -> Result<(usize, api::Captures<'a>), Reply> {
         let method = match request.method() {
             Method::Get | Method::Head => Some(api::Method::Get),
@@ -99,18 +107,14 @@ impl Core {
             match method {
                 Some(api::Method::Get) if health => Reply::fixed(200, b"{\"status\":\"ok\"}"),
                 Some(api::Method::Get) => self.ready(),
-                _ => allowing(BUILT_IN_ALLOW, options, request),
+                _ => allowing(BUILT_IN_ALLOW, options, id),
             }
         } else {
             match self.api.router.find(method, path) {
                 Found::Route { index, captures } => return Ok((index, captures)),
-                Found::MethodNotAllowed { allow } => allowing(&allow, options, request),
-                Found::NotFound if options && path == "*" => {
-                    allowing(BUILT_IN_ALLOW, options, request)
-                }
-                Found::NotFound => {
-                    Reply::error(404, "Not found", &RequestId::of(request).text(), None)
-                }
+                Found::MethodNotAllowed { allow } => allowing(&allow, options, id),
+                Found::NotFound if options && path == "*" => allowing(BUILT_IN_ALLOW, options, id),
+                Found::NotFound => Reply::error(404, "Not found", id, None),
             }
         })
     }
@@ -132,6 +136,44 @@ impl Core {
         reply
     }
 
+    /// Answers one request of a connection of `peer`: `company` of them came before it and are not
+    /// answered yet.
+    pub fn handle(
+        self: &Rc<Self>,
+        peer: Peer,
+        request: &Request<'_>,
+        body: &[u8],
+        company: usize,
+    ) -> Handled {
+        let visit = self.guards.begin(request, peer, self.clock());
+        let path = normalize_path(request.path());
+        let served = match self.find(request, &path, &visit.trail.id) {
+            Ok((route, captures)) => {
+                self.serve_route(route, &captures, request, body, company, &visit)
+            }
+            Err(reply) => Err(reply),
+        };
+        match served {
+            Ok(work) => self.answer_later(work, visit.trail),
+            Err(reply) => Handled::Now(end(reply, visit.trail)),
+        }
+    }
+
+    /// An answer that needs no body, for a client that asks before it sends one.
+    pub fn refuse_early(&self, peer: Peer, request: &Request<'_>) -> Option<Reply> {
+        let visit = self.guards.begin(request, peer, self.clock());
+        let path = normalize_path(request.path());
+        let reply = self.find(request, &path, &visit.trail.id).err()?;
+        Some(end(reply, visit.trail))
+    }
+
+    /// The answer to bytes that are no request, or to one that took too long.
+    pub fn fault(&self, peer: Peer, status: u16, message: &str) -> Reply {
+        let trail = self.guards.begin_fault(peer, self.clock());
+        end(Reply::error(status, message, &trail.id, None), trail)
+    }
+
+    /// What is to be asked of Postgres, or the answer to a request that does not get that far.
     fn serve_route(
         &self,
         route: usize,
@@ -139,26 +181,19 @@ impl Core {
         request: &Request<'_>,
         body: &[u8],
         company: usize,
-    ) -> Handled {
-        let id = RequestId::of(request);
+        visit: &Visit,
+    ) -> Result<Work, Reply> {
+        let id = &visit.trail.id;
         let Some(description) = self.database.description(route) else {
             let failure = match self.database.faults().is_empty() {
                 true => Failure::NotPrepared,
                 false => Failure::Unavailable,
             };
-            return Handled::Now(failed(&failure, &id));
+            return Err(failed(&failure, id));
         };
-        let Some(place) = Place::take(&self.load, self.in_flight_max) else {
-            self.database
-                .count_shed(route, &description, Cause::InFlight);
-            return Handled::Now(failed(&Failure::Busy, &id));
-        };
-        let admitted = match self.database.admit(route, &description, company) {
-            Ok(admitted) => admitted,
-            Err(failure) => return Handled::Now(failed(&failure, &id)),
-        };
-        let bytes = place.expected(route);
-        let mut bound = Bound::default();
+        let held = self
+            .admit(route, &description, company)
+            .map_err(|failure| failed(&failure, id))?;
         let header = |name: &str| request.header(name);
         let input = Input {
             captures: captures.as_slice(),
@@ -167,34 +202,53 @@ impl Core {
             content_type: request.content_type(),
             body,
         };
+        let mut bound = Bound::default();
         if let Err(fault) = description.plan.bind(&input, &mut bound) {
             if fault.is_of_a_choice() {
                 self.database.doubt(route);
             }
-            return Handled::Now(unbound(&fault, &id));
+            return Err(unbound(&fault, id));
         }
-        if let Some(reply) = unmet(request, &id) {
-            return Handled::Now(reply);
+        if let Some(reply) = unmet(request, id) {
+            return Err(reply);
         }
-        let api = self.api.clone();
-        let database = self.database.clone();
-        let running = api.routes[route].cancel.then(Rc::<Running>::default);
+        Ok(Work {
+            route,
+            description,
+            bound,
+            held,
+        })
+    }
+
+    /// A place among the requests that are answered from Postgres, unless there are too many.
+    fn admit(
+        &self,
+        route: usize,
+        description: &Rc<Description>,
+        company: usize,
+    ) -> Result<Held, Failure> {
+        let Some(place) = Place::take(&self.load, self.in_flight_max) else {
+            self.database
+                .count_shed(route, description, Cause::InFlight);
+            return Err(Failure::Busy);
+        };
+        let admitted = self.database.admit(route, description, company)?;
+        Ok(Held { place, admitted })
+    }
+
+    fn answer_later(self: &Rc<Self>, work: Work, trail: Box<Trail>) -> Handled {
+        let bytes = self.load.expected(work.route);
+        let running = self.api.routes[work.route]
+            .cancel
+            .then(Rc::<Running>::default);
         let abandon = running.clone().map(|running| -> Box<dyn FnOnce()> {
             let database = self.database.clone();
             Box::new(move || database.cancel(&running))
         });
+        let core = self.clone();
         let future = Box::pin(async move {
-            let answered = database
-                .execute(route, description.clone(), bound, running.as_deref())
-                .await;
-            database.leave(admitted, answered.as_ref().err());
-            match answered {
-                Ok(answered) => {
-                    place.learn(route, answered.body.len());
-                    answer(&api.routes[route], &description.plan, answered, &id)
-                }
-                Err(failure) => failed(&failure, &id),
-            }
+            let reply = core.answer(work, running.as_deref(), &trail.id).await;
+            end(reply, trail)
         });
         Handled::Later(Later {
             future,
@@ -202,55 +256,99 @@ impl Core {
             abandon,
         })
     }
-}
 
-impl Handler for Core {
-    fn handle(&self, request: &Request<'_>, body: &[u8], company: usize) -> Handled {
-        let path = normalize_path(request.path());
-        match self.find(request, &path) {
-            Ok((route, captures)) => self.serve_route(route, &captures, request, body, company),
-            Err(reply) => Handled::Now(reply),
+    async fn answer(&self, work: Work, running: Option<&Running>, id: &RequestId) -> Reply {
+        let Work {
+            route,
+            description,
+            bound,
+            held,
+        } = work;
+        let answered = self
+            .database
+            .execute(route, description.clone(), bound, running)
+            .await;
+        self.database.leave(held.admitted, answered.as_ref().err());
+        match answered {
+            Ok(answered) => {
+                held.place.learn(route, answered.body.len());
+                answer(&self.api.routes[route], &description.plan, answered, id)
+            }
+            Err(failure) => failed(&failure, id),
         }
     }
 
-    fn refuse_early(&self, request: &Request<'_>) -> Option<Reply> {
-        let path = normalize_path(request.path());
-        self.find(request, &path).err()
-    }
-
-    fn fault(&self, status: u16, message: &str) -> Reply {
-        Reply::error(status, message, &RequestId::new().text(), None)
-    }
-
-    fn draining(&self) -> bool {
+    /// The server is stopping.
+    pub fn draining(&self) -> bool {
         self.draining.get()
     }
 
-    fn now(&self) -> Instant {
+    /// The time of the pass.
+    pub fn now(&self) -> Instant {
         self.ring.now()
     }
 
-    fn date(&self) -> [u8; DATE_BYTES] {
+    /// The current second as IMF-fixdate.
+    pub fn date(&self) -> [u8; DATE_BYTES] {
+        self.look_at_the_clock();
+        self.date.borrow().bytes
+    }
+
+    fn clock(&self) -> Clock {
+        self.look_at_the_clock();
+        let date = self.date.borrow();
+        let now = self.ring.now();
+        Clock {
+            now,
+            wall: date.wall + now.saturating_duration_since(date.at),
+        }
+    }
+
+    fn look_at_the_clock(&self) {
         let mut date = self.date.borrow_mut();
         let now = self.ring.now();
-        let fresh = date.until.is_some_and(|until| now < until);
-        if !fresh {
-            let wall = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            date.bytes = imf_fixdate(wall.as_secs());
-            let rest = Duration::from_nanos(u64::from(1_000_000_000 - wall.subsec_nanos()));
-            date.until = Some(now + rest);
+        if date.until.is_some_and(|until| now < until) {
+            return;
         }
-        date.bytes
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let rest = Duration::from_nanos(u64::from(1_000_000_000 - wall.subsec_nanos()));
+        *date = Date {
+            bytes: imf_fixdate(wall.as_secs()),
+            wall,
+            at: now,
+            until: Some(now + rest),
+        };
     }
+}
+
+/// What is to be asked of Postgres for one request.
+struct Work {
+    route: usize,
+    description: Rc<Description>,
+    bound: Bound,
+    held: Held,
+}
+
+/// What a request holds while it is being answered from Postgres.
+struct Held {
+    place: Place,
+    admitted: Admitted,
+}
+
+/// The answer is there: now it is known how long it took.
+fn end(mut reply: Reply, mut trail: Box<Trail>) -> Reply {
+    trail.end(Instant::now());
+    reply.trail = Some(trail);
+    reply
 }
 
 /// Turns what a statement gave into the answer that the route's `result` declares.
 fn answer(route: &Route, plan: &Plan, answered: Answered, id: &RequestId) -> Reply {
     match route.result {
         ResultKind::One | ResultKind::Scalar if answered.rows == 0 => {
-            Reply::error(route.empty_status, &route.not_found, &id.text(), None)
+            Reply::error(route.empty_status, &route.not_found, id, None)
         }
         ResultKind::Exec if plan.columns.is_empty() => Reply {
             status: route.status.unwrap_or(204),
@@ -261,13 +359,10 @@ fn answer(route: &Route, plan: &Plan, answered: Answered, id: &RequestId) -> Rep
 }
 
 /// The answer to OPTIONS, and to a method that the path does not know: both say which it does.
-fn allowing(allow: &str, options: bool, request: &Request<'_>) -> Reply {
+fn allowing(allow: &str, options: bool, id: &RequestId) -> Reply {
     let mut reply = match options {
         true => Reply::empty(),
-        false => {
-            let id = RequestId::of(request);
-            Reply::error(405, "Method not allowed", &id.text(), None)
-        }
+        false => Reply::error(405, "Method not allowed", id, None),
     };
     reply.field("allow", allow);
     reply
@@ -275,7 +370,7 @@ fn allowing(allow: &str, options: bool, request: &Request<'_>) -> Reply {
 
 fn failed(failure: &Failure, id: &RequestId) -> Reply {
     let (status, message) = failure.answer();
-    let mut reply = Reply::error(status, &message, &id.text(), None);
+    let mut reply = Reply::error(status, &message, id, None);
     if let Some(seconds) = failure.retry_after() {
         reply.field("retry-after", seconds.to_string());
     }
@@ -285,23 +380,22 @@ fn failed(failure: &Failure, id: &RequestId) -> Reply {
 fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
     match fault {
         BindFault::MediaType => {
-            let mut reply =
-                Reply::error(415, "The body has to be application/json", &id.text(), None);
+            let mut reply = Reply::error(415, "The body has to be application/json", id, None);
             reply.field("accept", "application/json");
             reply
         }
         BindFault::ContentCoding => {
             let message = "The body must not have a content coding";
-            let mut reply = Reply::error(415, message, &id.text(), None);
+            let mut reply = Reply::error(415, message, id, None);
             // Says that it is the coding and not the type (RFC 9110 §12.5.3).
             reply.field("accept-encoding", "identity");
             reply
         }
-        BindFault::Malformed(message) => Reply::error(400, message, &id.text(), None),
+        BindFault::Malformed(message) => Reply::error(400, message, id, None),
         BindFault::Invalid(details) => {
             let mut list = Vec::new();
             Detail::write_all(details, &mut list);
-            Reply::error(422, "Validation failed", &id.text(), Some(&list))
+            Reply::error(422, "Validation failed", id, Some(&list))
         }
     }
 }
@@ -320,7 +414,7 @@ fn unmet(request: &Request<'_>, id: &RequestId) -> Option<Reply> {
     } else {
         return None;
     };
-    Some(Reply::error(status, message, &id.text(), None))
+    Some(Reply::error(status, message, id, None))
 }
 
 /// What a core is at, and what it has learned from it.
@@ -329,6 +423,14 @@ struct Load {
     in_flight: Cell<usize>,
     /// By route: bytes of the largest answer so far.
     answer_bytes: Vec<Cell<Option<usize>>>,
+}
+
+impl Load {
+    /// Bytes that an answer of the route is expected to have.
+    fn expected(&self, route: usize) -> usize {
+        let largest = self.answer_bytes[route].get();
+        largest.unwrap_or(limits::ANSWER_BYTES_UNKNOWN)
+    }
 }
 
 /// One of the requests that a core answers from Postgres at a time.
@@ -341,11 +443,6 @@ impl Place {
             in_flight.set(in_flight.get() + 1);
             Place(load.clone())
         })
-    }
-
-    fn expected(&self, route: usize) -> usize {
-        let largest = self.0.answer_bytes[route].get();
-        largest.unwrap_or(limits::ANSWER_BYTES_UNKNOWN)
     }
 
     fn learn(&self, route: usize, bytes: usize) {

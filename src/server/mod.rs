@@ -2,6 +2,7 @@
 //! thread that starts and stops them.
 
 mod answer;
+mod client;
 mod connection;
 mod deadlines;
 mod handler;

@@ -1,5 +1,6 @@
 //! What a handler answers, before it is known how the connection goes on.
 
+use crate::guard::{RequestId, Trail};
 use crate::http::{Envelope, ErrorBody, JSON, Response};
 
 /// One answer: status, fields and body.
@@ -13,6 +14,8 @@ pub struct Reply {
     pub fields: Vec<(&'static str, Vec<u8>)>,
     /// The content.
     pub body: Body,
+    /// What is said beside the answer.
+    pub trail: Option<Box<Trail>>,
     /// Nothing that follows on this connection may be read.
     pub close: bool,
 }
@@ -49,6 +52,7 @@ impl Reply {
             content_type: JSON,
             fields: Vec::new(),
             body: Body::Static(body),
+            trail: None,
             close: false,
         }
     }
@@ -70,19 +74,17 @@ impl Reply {
     }
 
     /// The error body of every fault: `{"error": …, "code": …, "request_id": …}`, and `details`,
-    /// an encoded JSON array, where there are any. The request's id is also a field.
-    pub fn error(status: u16, message: &str, request_id: &str, details: Option<&[u8]>) -> Reply {
+    /// an encoded JSON array, where there are any.
+    pub fn error(status: u16, message: &str, id: &RequestId, details: Option<&[u8]>) -> Reply {
         let mut body = Vec::with_capacity(128);
         ErrorBody {
             error: message,
             code: status,
-            request_id,
+            request_id: id.as_str(),
             details,
         }
         .append(&mut body);
-        let mut reply = Reply::json(status, body);
-        reply.field("x-request-id", request_id);
-        reply
+        Reply::json(status, body)
     }
 
     /// Adds a field.
@@ -98,24 +100,23 @@ impl Reply {
 
     /// Appends the whole response to `out`.
     pub fn write(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
-        let body = self.body.as_slice();
-        let write = |fields: &[(&str, &[u8])], out| {
-            Response {
-                status: self.status,
-                content_type: self.content_type,
-                fields,
-                body,
-            }
-            .write(envelope, out);
-        };
-        if self.fields.is_empty() {
-            return write(&[], out);
-        }
         let fields: Vec<(&str, &[u8])> = self
             .fields
             .iter()
             .map(|(name, value)| (*name, value.as_slice()))
             .collect();
-        write(&fields, out);
+        let response = Response {
+            status: self.status,
+            content_type: self.content_type,
+            fields: &fields,
+            body: self.body.as_slice(),
+        };
+        response.write(envelope, |out| self.append_trail(out), out);
+    }
+
+    fn append_trail(&self, out: &mut Vec<u8>) {
+        if let Some(trail) = &self.trail {
+            trail.append(out);
+        }
     }
 }

@@ -12,9 +12,10 @@ use std::time::Instant;
 use rustls::{ServerConfig, ServerConnection};
 
 use super::answer::Core;
+use super::client::Client;
 use super::connection::Connection;
-use super::handler::Handler;
 use crate::config::{Limits, Timeouts};
+use crate::guard::Peer;
 use crate::limits::HANDSHAKE_FAULTS_INTERVAL;
 use crate::ring::{Ring, Stream};
 use crate::tls::{TlsStream, Turns, handshake_in_turn};
@@ -62,6 +63,7 @@ impl Secure {
         &self,
         stream: Stream,
         core: Rc<Core>,
+        mut peer: Peer,
         mut limits: Limits,
         timeouts: Timeouts,
     ) {
@@ -73,7 +75,7 @@ impl Secure {
         };
         if let Hello::PlainHttp = hello {
             let message = "Plain HTTP request sent to an HTTPS port";
-            let connection = Connection::new(stream, core, limits, timeouts);
+            let connection = Connection::new(stream, Client::new(core, peer), limits, timeouts);
             return Box::pin(connection.refusing(400, message).run()).await;
         }
         // Each in a box of its own, so that what only a handshake needs is gone after it.
@@ -81,7 +83,9 @@ impl Secure {
         match shaken {
             Some(Ok(stream)) => {
                 limits.head.secured = true;
-                Box::pin(Connection::new(stream, core, limits, timeouts).run()).await;
+                peer.encrypted = true;
+                let client = Client::new(core, peer);
+                Box::pin(Connection::new(stream, client, limits, timeouts).run()).await;
             }
             Some(Err(error)) => self.note_fault(&error),
             None => {}

@@ -15,10 +15,12 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::answer::Core;
+use super::client::Client;
 use super::connection::Connection;
 use super::secure::Secure;
 use crate::api::Api;
 use crate::config::Config;
+use crate::guard::Peer;
 use crate::pg::Database;
 use crate::pg::url::Target;
 use crate::ring::{self, Event, EventWaker, Listener, Ring};
@@ -225,10 +227,15 @@ async fn accept(
         let (limits, timeouts) = (config.limits, config.timeouts);
         ring.spawn(async move {
             let _place = place;
+            let peer = Peer {
+                address: stream.peer().map(|address| address.ip().to_canonical()),
+                encrypted: false,
+            };
             if let Some(secure) = secure {
-                return Box::pin(secure.serve(stream, core, limits, timeouts)).await;
+                return Box::pin(secure.serve(stream, core, peer, limits, timeouts)).await;
             }
-            let connection = Connection::new(stream, core, limits, timeouts);
+            let client = Client::new(core, peer);
+            let connection = Connection::new(stream, client, limits, timeouts);
             connection.run().await;
         });
     }

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::guard::RequestId;
 use crate::http::{DATE_BYTES, Request, imf_fixdate};
 use crate::server::handler::{Handled, Handler, Later};
 use crate::server::reply::Reply;
@@ -249,7 +250,7 @@ impl Handler for Shared {
     }
 
     fn fault(&self, status: u16, message: &str) -> Reply {
-        Reply::error(status, message, "id", None)
+        Reply::error(status, message, &RequestId::made(Duration::ZERO), None)
     }
 
     fn draining(&self) -> bool {
