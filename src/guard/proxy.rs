@@ -110,14 +110,17 @@ impl Settings {
                 address: self
                     .last_untrusted(x_forwarded_for(request))
                     .or(peer.address),
-                encrypted: proto(request.header("x-forwarded-proto")).unwrap_or(peer.encrypted),
+                encrypted: elements(request, "x-forwarded-proto")
+                    .next()
+                    .and_then(proto)
+                    .unwrap_or(peer.encrypted),
             },
             Field::Forwarded => {
                 let nearest = elements(request, "forwarded").next();
                 let nearest = nearest.and_then(|element| parameter(element, "proto"));
                 Peer {
                     address: self.last_untrusted(forwarded(request)).or(peer.address),
-                    encrypted: proto(nearest.map(str::as_bytes)).unwrap_or(peer.encrypted),
+                    encrypted: nearest.and_then(proto).unwrap_or(peer.encrypted),
                 }
             }
         }
@@ -199,13 +202,12 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Whether the client came by HTTPS. A list is of several proxies: the nearest one's word counts.
-fn proto(value: Option<&[u8]>) -> Option<bool> {
-    let last = value?.rsplit(|octet| *octet == b',').next()?.trim_ascii();
-    if last.eq_ignore_ascii_case(b"https") {
+/// Whether a proxy was asked by HTTPS.
+fn proto(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("https") {
         Some(true)
     } else {
-        last.eq_ignore_ascii_case(b"http").then_some(false)
+        text.eq_ignore_ascii_case("http").then_some(false)
     }
 }
 
@@ -350,6 +352,9 @@ mod tests {
         let https = |lines: &str| client(Field::XForwardedFor, "10.0.0.1", lines).1;
         assert!(https("x-forwarded-proto: https\r\n"));
         assert!(https("x-forwarded-proto: http, HTTPS\r\n"));
+        assert!(https(
+            "x-forwarded-proto: http\r\nx-forwarded-proto: https\r\n"
+        ));
         assert!(!https("x-forwarded-proto: https, http\r\n"));
         assert!(!https("x-forwarded-proto: wss\r\n"));
         assert!(!https(""));
