@@ -3,8 +3,10 @@
 //! anew.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use pinion::api::{BatchStatement, Bound, Found, Input, Method, Plan};
+use pinion::guard::{Clock, Guards, Peer, Settings};
 use pinion::http::{
     BodyDecoder, Envelope, Head, HeadLimits, JSON, Parsed, Persistence, Response, imf_fixdate,
 };
@@ -37,6 +39,8 @@ pub const CASES: &[Case] = &[
     }),
     case("route/capture", || route("/users/42", Some("get_user"))),
     case("route/miss", || route("/users/42/orders", None)),
+    case("guard/plain", || guard(GET)),
+    case("guard/browser", || guard(BROWSER)),
     case("bind/path", bind_path),
     case("bind/query", bind_query),
     case("bind/body", bind_body),
@@ -103,6 +107,27 @@ fn route(path: &'static str, name: Option<&str>) -> Work {
     }
     Box::new(move || {
         black_box(api.router.find(Some(Method::Get), black_box(path)));
+    })
+}
+
+/// What every request goes through, and what it adds to its response.
+fn guard(input: &'static [u8]) -> Work {
+    let mut head = Head::new();
+    let parsed = head.parse(input, &HeadLimits::default());
+    assert_eq!(parsed, Ok(Parsed::Complete));
+    let guards = Guards::new(&Settings::default());
+    let clock = Clock {
+        now: Instant::now(),
+        wall: Duration::from_millis(1_766_893_001_958),
+    };
+    let mut out = Vec::new();
+    Box::new(move || {
+        out.clear();
+        let request = black_box(&head).request(black_box(input));
+        let mut visit = guards.begin(&request, Peer::default(), clock);
+        visit.trail.end(clock.now);
+        visit.trail.append(&mut out);
+        black_box(&out);
     })
 }
 
