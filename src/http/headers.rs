@@ -52,6 +52,8 @@ pub(super) struct Field {
 pub(super) struct Facts {
     pub host: Option<Span>,
     pub content_type: Option<Span>,
+    /// Empty if there are several: no list of origins is one.
+    pub origin: Option<Span>,
     content_length: Option<u64>,
     chunked: bool,
     close: bool,
@@ -73,6 +75,13 @@ impl Facts {
         match (length, first | 0x20) {
             (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.note_host(field.value, value),
             (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.note_expect(value, version),
+            (6, b'o') if name.eq_ignore_ascii_case(b"origin") => {
+                self.origin = Some(match self.origin {
+                    None => field.value,
+                    Some(_) => Span::default(),
+                });
+                Ok(())
+            }
             (8, b'i') if name.eq_ignore_ascii_case(b"if-match") => {
                 self.wants_entity_tag |= value != b"*";
                 Ok(())

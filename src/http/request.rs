@@ -88,6 +88,12 @@ impl<'a> Request<'a> {
         content_type.split(|&octet| octet == b';').next().map(trim)
     }
 
+    /// Value of the Origin field (RFC 6454 §7); empty, as no origin is, where there are several.
+    #[inline]
+    pub fn origin(&self) -> Option<&'a [u8]> {
+        self.head.facts.origin.map(|value| value.of(self.bytes))
+    }
+
     /// Whether the request is only for a representation that has one of some entity tags: an
     /// If-Match other than `*` (RFC 9110 §13.1.1).
     #[inline]

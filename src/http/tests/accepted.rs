@@ -158,6 +158,29 @@ fn fields_that_pass() {
 }
 
 #[test]
+fn an_origin_is_the_only_one() {
+    for (fields, origin) in [
+        ("", None),
+        ("Origins: a\r\n", None),
+        ("oRIGIN:  https://a.example \r\n", Some("https://a.example")),
+        ("Origin: null\r\n", Some("null")),
+        ("Origin:\r\n", Some("")),
+        (
+            "Origin: https://a.example\r\norigin: https://b.example\r\n",
+            Some(""),
+        ),
+        ("Origin: a\r\norigin: a\r\norigin: a\r\n", Some("")),
+    ] {
+        let input = fill(&format!("GET / HTTP/1.1\r\n{{H}}{fields}\r\n"));
+        let mut head = Head::new();
+        let parsed = head.parse(&input, &HeadLimits::default());
+        assert_eq!(parsed, Ok(Parsed::Complete));
+        let found = head.request(&input).origin();
+        assert_eq!(found, origin.map(str::as_bytes), "{fields}");
+    }
+}
+
+#[test]
 fn framing_that_passes() {
     for (section, fields, framing) in [
         ("9112 §6.3", "", Framing::None),
