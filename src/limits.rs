@@ -75,6 +75,18 @@ pub const JUDGEMENT_AGE: Duration = Duration::from_secs(1);
 /// Nesting of a JSON document in a request body; past it 400.
 pub const JSON_DEPTH_MAX: usize = 64;
 
+// ---- Guards ----
+
+/// Entries of `allow_origins`. Those with a `*` are looked through for each request of a page.
+pub const CORS_ORIGINS_MAX: usize = 256;
+
+/// Names in `allow_headers`, and in `expose_headers`: no request has more fields ([`HEADERS_MAX`]).
+pub const CORS_NAMES_MAX: usize = HEADERS_MAX;
+
+/// The longest `max_age` of `[cors]`: no browser keeps the answer to a preflight for longer than a day
+/// (Firefox; Chromium keeps it for two hours).
+pub const CORS_MAX_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 // ---- Postgres ----
 
 /// How long a statement may run unless its route says otherwise. Flag `--statement-timeout`.

@@ -1,5 +1,6 @@
 //! The tables of the guards: what stands between a request and its route, whatever the route.
 
+mod cors;
 mod proxy;
 mod security_headers;
 
@@ -9,11 +10,12 @@ use super::tree::Faults;
 use crate::guard::Settings;
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["proxy", "security_headers"];
+pub(super) const TABLES: &[&str] = &["cors", "proxy", "security_headers"];
 
 /// Reads them; what is not there has its default.
 pub(super) fn read(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Settings {
     Settings {
+        cors: cors::read(faults, document.get("cors")),
         proxy: proxy::read(faults, document.get("proxy")),
         security_headers: security_headers::read(faults, document.get("security_headers")),
     }

@@ -1,11 +1,13 @@
 //! What stands between a request and its route, whatever the route. One chain, in this order:
 //!
 //! 1. request id and clock: [`Guards::begin`];
-//! 2. security headers, and whom the request comes from, through the proxies that are trusted: also there.
+//! 2. security headers, and whom the request comes from, through the proxies that are trusted: also there;
+//! 3. CORS, where preflights end: [`Guards::cross_origin`].
 //!
 //! A guard is pure: what a request says, where it comes from and the time go in, a verdict comes
 //! out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
 
+pub mod cors;
 pub mod proxy;
 mod request_id;
 pub mod security_headers;
@@ -14,6 +16,7 @@ mod trail;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use cors::{Cors, Verdict};
 pub use request_id::RequestId;
 use security_headers::SecurityHeaders;
 pub use trail::{Lines, Trail};
@@ -23,6 +26,8 @@ use crate::http::Request;
 /// What the routes file says of the guards.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// `[cors]`; without it pages of other origins can read nothing.
+    pub cors: Option<cors::Settings>,
     /// `[proxy]`.
     pub proxy: proxy::Settings,
     /// `[security_headers]`.
@@ -61,6 +66,7 @@ pub struct Visit {
 /// The guards of one core.
 #[derive(Debug)]
 pub struct Guards {
+    cors: Option<Cors>,
     proxy: proxy::Settings,
     security_headers: SecurityHeaders,
 }
@@ -69,6 +75,7 @@ impl Guards {
     /// What the settings say.
     pub fn new(settings: &Settings) -> Guards {
         Guards {
+            cors: settings.cors.as_ref().map(Cors::new),
             proxy: settings.proxy.clone(),
             security_headers: SecurityHeaders::new(&settings.security_headers),
         }
@@ -87,7 +94,28 @@ impl Guards {
 
     /// What the answer to bytes that are no request says beside it.
     pub fn begin_fault(&self, peer: Peer, clock: Clock) -> Box<Trail> {
-        self.trail(RequestId::made(clock.wall), peer, clock)
+        let mut trail = self.trail(RequestId::made(clock.wall), peer, clock);
+        if let Some(cors) = &self.cors {
+            trail.set_cors(cors.without_request());
+        }
+        trail
+    }
+
+    /// A page of another origin may be asking. `allow` gives the `Allow` field of the path, `None` where
+    /// there is no such path. What comes back is the end of a preflight: let in, or why not.
+    pub fn cross_origin(
+        &self,
+        request: &Request<'_>,
+        trail: &mut Trail,
+        allow: impl FnOnce() -> Option<String>,
+    ) -> Option<Result<(), &'static str>> {
+        let (lines, end) = match self.cors.as_ref()?.verdict(request, allow) {
+            Verdict::Pass(lines) => (lines, None),
+            Verdict::Preflight(lines) => (lines, Some(Ok(()))),
+            Verdict::Refused(lines, message) => (lines, Some(Err(message))),
+        };
+        trail.set_cors(lines);
+        end
     }
 
     fn trail(&self, id: RequestId, client: Peer, clock: Clock) -> Box<Trail> {

@@ -119,6 +119,30 @@ impl Core {
         })
     }
 
+    /// The `Allow` field of a path, if there is such a path.
+    fn allow(&self, path: &str) -> Option<String> {
+        let health = path == "/health" && self.health_built_in;
+        let ready = path == "/ready" && self.ready_built_in;
+        if health || ready || path == "*" {
+            return Some(BUILT_IN_ALLOW.to_owned());
+        }
+        match self.api.router.find(None, path) {
+            Found::MethodNotAllowed { allow } => Some(allow),
+            _ => None,
+        }
+    }
+
+    /// The guards that answer by themselves.
+    fn guard(&self, request: &Request<'_>, path: &str, trail: &mut Trail) -> Option<Reply> {
+        let preflight = self
+            .guards
+            .cross_origin(request, trail, || self.allow(path))?;
+        Some(match preflight {
+            Ok(()) => Reply::empty(),
+            Err(message) => Reply::error(403, message, &trail.id, None),
+        })
+    }
+
     fn ready(&self) -> Reply {
         let mut faults = self.database.faults();
         if self.draining.get() {
@@ -145,8 +169,11 @@ impl Core {
         body: &[u8],
         company: usize,
     ) -> Handled {
-        let visit = self.guards.begin(request, peer, self.clock());
+        let mut visit = self.guards.begin(request, peer, self.clock());
         let path = normalize_path(request.path());
+        if let Some(reply) = self.guard(request, &path, &mut visit.trail) {
+            return Handled::Now(end(reply, visit.trail));
+        }
         let served = match self.find(request, &path, &visit.trail.id) {
             Ok((route, captures)) => {
                 self.serve_route(route, &captures, request, body, company, &visit)
@@ -161,9 +188,12 @@ impl Core {
 
     /// An answer that needs no body, for a client that asks before it sends one.
     pub fn refuse_early(&self, peer: Peer, request: &Request<'_>) -> Option<Reply> {
-        let visit = self.guards.begin(request, peer, self.clock());
+        let mut visit = self.guards.begin(request, peer, self.clock());
         let path = normalize_path(request.path());
-        let reply = self.find(request, &path, &visit.trail.id).err()?;
+        let reply = match self.guard(request, &path, &mut visit.trail) {
+            Some(reply) => reply,
+            None => self.find(request, &path, &visit.trail.id).err()?,
+        };
         Some(end(reply, visit.trail))
     }
 
