@@ -279,3 +279,31 @@ pub const CERTIFICATE_NOTICE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often a core tells the log how many handshakes have failed, if any has.
 pub const HANDSHAKE_FAULTS_INTERVAL: Duration = Duration::from_secs(60);
+
+// ---- Rate limits ----
+
+/// The longest `per` of a rate limit: a month.
+pub const RATE_PER_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// The most `requests` and the largest `burst` of a rate limit: more than anybody counts.
+pub const RATE_REQUESTS_MAX: i64 = 1_000_000_000;
+
+/// The shortest time for one request that a rate limit may declare. More than a million a second is no
+/// limit, and a nanosecond that is rounded up is less than a thousandth of it.
+pub const RATE_INTERVAL_MIN: Duration = Duration::from_micros(1);
+
+/// How long all of a burst may take to come back. A key is kept for as long; a year in nanoseconds is 2^55,
+/// which leaves room for 500 years of uptime in 64 bits.
+pub const RATE_RESET_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Keys (clients) of one rate limit that a core keeps at a time: 24 bytes each, 24 MiB when full, and half
+/// as much again while it grows to that. Only keys that have used some of their burst and not got it back
+/// count.
+pub const RATE_KEYS_MAX: usize = 1 << 20;
+
+/// How long a core waits for another one that owns a key to decide; then `on_store_failure` does. As long
+/// as a core has to stand still to be called stuck.
+pub const RATE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the log is told of requests whose rate limit could not be decided.
+pub const RATE_FAILURES_TOLD_INTERVAL: Duration = Duration::from_secs(10);

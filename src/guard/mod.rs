@@ -9,6 +9,7 @@
 
 pub mod cors;
 pub mod proxy;
+pub mod rate_limit;
 mod request_id;
 pub mod security_headers;
 mod trail;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub cors: Option<cors::Settings>,
     /// `[proxy]`.
     pub proxy: proxy::Settings,
+    /// `[rate_limit.NAME]`: the rules that routes may name.
+    pub rate_limits: Vec<rate_limit::Rule>,
     /// `[security_headers]`.
     pub security_headers: security_headers::Settings,
 }
