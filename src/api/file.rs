@@ -7,6 +7,7 @@ use super::diagnostics::{Diagnostic, Diagnostics, Source};
 use super::guards;
 use super::route::{self, Head, Route};
 use super::router::{Router, RouterFault};
+use super::settings::Declared;
 use super::tree::{Faults, Place, Section, described, is_identifier, unknown_key};
 use crate::guard;
 use crate::limits;
@@ -67,7 +68,11 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
     }
     let (title, version) = read_api(&mut faults, document);
     let lanes = read_lanes(&mut faults, document);
-    let (routes, router) = read_routes(&mut faults, document, &lanes);
+    let declared = Declared {
+        lanes: lanes.iter().map(|lane| lane.name.clone()).collect(),
+        rate_limits: guards::rate_limit::names(document.get("rate_limit")),
+    };
+    let (routes, router) = read_routes(&mut faults, document, &declared);
     let guards = guards::read(&mut faults, document);
     let found = faults.list;
     if found.is_empty() {
@@ -147,7 +152,7 @@ fn read_lanes(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Vec<Lane> {
 fn read_routes(
     faults: &mut Faults<'_>,
     document: &DeTable<'_>,
-    lanes: &[Lane],
+    declared: &Declared,
 ) -> (Vec<Route>, Router) {
     let Some(value) = document.get("route") else {
         faults.add_with_help(
@@ -163,8 +168,7 @@ fn read_routes(
         faults.add_with_help(value.span(), message, "write [[route]], with two brackets");
         return Default::default();
     };
-    let lanes: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
-    let read = |value: &Spanned<DeValue<'_>>| route::read(faults, value, &lanes);
+    let read = |value: &Spanned<DeValue<'_>>| route::read(faults, value, declared);
     let (heads, routes): (Vec<Head>, Vec<Option<Route>>) = array.iter().map(read).unzip();
     check_names(faults, &heads);
     let router = build_router(faults, &heads);

@@ -2,6 +2,7 @@
 
 mod cors;
 mod proxy;
+pub(super) mod rate_limit;
 mod security_headers;
 
 use toml::de::DeTable;
@@ -10,13 +11,14 @@ use super::tree::Faults;
 use crate::guard::Settings;
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["cors", "proxy", "security_headers"];
+pub(super) const TABLES: &[&str] = &["cors", "proxy", "rate_limit", "security_headers"];
 
 /// Reads them; what is not there has its default.
 pub(super) fn read(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Settings {
     Settings {
         cors: cors::read(faults, document.get("cors")),
         proxy: proxy::read(faults, document.get("proxy")),
+        rate_limits: rate_limit::read(faults, document.get("rate_limit")),
         security_headers: security_headers::read(faults, document.get("security_headers")),
     }
 }

@@ -11,7 +11,7 @@ use super::batch::{self, Batch};
 use super::diagnostics::nearest;
 use super::params::{self, Param};
 use super::router::{Method, Template};
-use super::settings::Settings;
+use super::settings::{Declared, Settings};
 use super::sql::Statement;
 use super::sql_place::SqlPlace;
 use super::tree::{Faults, Place, Section, is_identifier, one_of};
@@ -82,6 +82,8 @@ pub struct Route {
     pub cancel: bool,
     /// Whether requests are gathered and sent as one statement.
     pub batch: Batch,
+    /// Index of its rate limit in `Api::guards`, where it has one.
+    pub rate_limit: Option<usize>,
     /// Where `batch` stands.
     pub(super) batch_span: Range<usize>,
     /// Where `result` stands.
@@ -116,6 +118,7 @@ const KEYS: &[&str] = &[
     "read_only",
     "cancel",
     "batch",
+    "rate_limit",
 ];
 
 /// What must be unique over all routes. It is kept of a route with faults too, so that a duplicate shows
@@ -131,7 +134,7 @@ pub(super) struct Head {
 pub(super) fn read(
     faults: &mut Faults<'_>,
     value: &Spanned<DeValue<'_>>,
-    lanes: &[String],
+    declared: &Declared,
 ) -> (Head, Option<Route>) {
     let Some(section) = Section::open(faults, "[[route]]", value, KEYS) else {
         return (Head::default(), None);
@@ -141,7 +144,7 @@ pub(super) fn read(
         method: read_method(faults, &section),
         path: read_path(faults, &section),
     };
-    let route = read_rest(faults, &section, &head, lanes);
+    let route = read_rest(faults, &section, &head, declared);
     (head, route)
 }
 
@@ -150,7 +153,7 @@ fn read_rest(
     faults: &mut Faults<'_>,
     section: &Section<'_>,
     head: &Head,
-    lanes: &[String],
+    declared: &Declared,
 ) -> Option<Route> {
     let Head { name, method, path } = head;
     let result = section.required_text(faults, "result").and_then(|text| {
@@ -163,19 +166,19 @@ fn read_rest(
     let path_params = path
         .as_ref()
         .map_or(&[][..], |(template, _)| template.params());
-    let declared = section
+    let params = section
         .value("params")
         .map(|value| params::read(faults, value, *method, path_params));
     let settings = Settings::read(
         faults,
         section,
-        lanes,
+        declared,
         result.as_ref().map(|(kind, _)| *kind),
     );
-    let declared = declared.unwrap_or_default();
+    let params = params.unwrap_or_default();
     let bound = match (path, &sql) {
         (Some(path), Some((statement, place))) => {
-            bind_names(faults, path, statement, place, declared, section)
+            bind_names(faults, path, statement, place, params, section)
         }
         _ => Vec::new(),
     };
@@ -200,6 +203,7 @@ fn read_rest(
         read_only,
         cancel: settings.cancel,
         batch: settings.batch.value,
+        rate_limit: settings.rate_limit,
         batch_span: settings.batch.span,
     };
     batch::check_declared(faults, &route);

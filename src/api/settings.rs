@@ -6,10 +6,17 @@ use toml::de::DeValue;
 
 use super::batch::{Batch, BatchMode};
 use super::diagnostics::nearest;
+use super::guards::rate_limit;
 use super::route::ResultKind;
 use super::tree::{Faults, Place, Section, described};
 use crate::duration;
 use crate::limits;
+
+/// The names that routes may refer to.
+pub(super) struct Declared {
+    pub(super) lanes: Vec<String>,
+    pub(super) rate_limits: Vec<String>,
+}
 
 /// The settings that have a default.
 pub(super) struct Settings {
@@ -22,6 +29,7 @@ pub(super) struct Settings {
     pub(super) read_only: Option<Place<bool>>,
     pub(super) cancel: bool,
     pub(super) batch: Place<Batch>,
+    pub(super) rate_limit: Option<usize>,
 }
 
 impl Settings {
@@ -29,7 +37,7 @@ impl Settings {
     pub(super) fn read(
         faults: &mut Faults<'_>,
         section: &Section<'_>,
-        lanes: &[String],
+        declared: &Declared,
         result: Option<ResultKind>,
     ) -> Settings {
         let status = |faults: &mut Faults<'_>, key, range| {
@@ -45,7 +53,7 @@ impl Settings {
             timeout: section
                 .text(faults, "timeout")
                 .and_then(|text| read_timeout(faults, &text)),
-            lane: read_lane(faults, section, lanes),
+            lane: read_lane(faults, section, &declared.lanes),
             max_rows: section
                 .integer(faults, "max_rows", 1..=i64::from(u32::MAX))
                 .and_then(|rows| usize::try_from(rows.value).ok()),
@@ -54,6 +62,7 @@ impl Settings {
                 .boolean(faults, "cancel")
                 .is_some_and(|cancel| cancel.value),
             batch: read_batch(faults, section),
+            rate_limit: rate_limit::read_name(faults, section, &declared.rate_limits),
         };
         if let Some(result) = result {
             settings.check_result(faults, section, result);
