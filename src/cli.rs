@@ -110,6 +110,15 @@ pub struct Machine {
         help_heading = "Sockets"
     )]
     pub backlog: u32,
+    /// Which core a connection goes to
+    #[arg(
+        long,
+        env = "PINION_STEER",
+        value_name = "HOW",
+        default_value = "hash",
+        help_heading = "Sockets"
+    )]
+    pub steer: Steer,
     /// Receive buffer of every client socket, e.g. 16m [default: kernel autotuning]
     #[arg(long, env = "PINION_RECV_BUFFER", value_name = "BYTES", value_parser = bytes,
           help_heading = "Sockets")]
@@ -271,6 +280,18 @@ pub struct Machine {
         help_heading = "Logs"
     )]
     pub log_format: LogFormat,
+}
+
+/// Which core a connection goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Steer {
+    /// To any: the kernel spreads connections evenly, by addresses and ports
+    Hash,
+    /// All of one client address to one core, which then counts it without asking another one. Not for
+    /// clients that are few, or behind a proxy: they would have few cores
+    Ip,
+    /// To the core that the network card gave its first packet to
+    Cpu,
 }
 
 /// Whether clients have to show a certificate.

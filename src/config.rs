@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{LogFormat, Machine};
+use crate::cli::{LogFormat, Machine, Steer};
 use crate::duration;
 use crate::http::HeadLimits;
 pub use tls::{ClientAuth, Tls, TlsClient, TlsVersion};
@@ -21,6 +21,8 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// How sockets are made.
     pub sockets: Sockets,
+    /// Which core a connection goes to.
+    pub steer: Steer,
     /// Of the addresses that are served encrypted; there are some if it is given.
     pub tls: Option<Tls>,
     /// Submission entries of each ring.
@@ -156,6 +158,7 @@ impl Config {
                 send_buffer: flags.send_buffer,
                 nodelay: flags.tcp_nodelay,
             },
+            steer: flags.steer,
             tls,
             ring_depth: flags.ring_depth,
             spin: Duration::from_micros(flags.spin_us),

@@ -22,6 +22,7 @@ mod queue;
 mod setup;
 mod slab;
 mod socket;
+mod steering;
 mod stream;
 mod tasks;
 mod timers;
@@ -44,6 +45,7 @@ pub use event::{Event, Waker as EventWaker};
 pub use executor::run;
 pub use listener::Listener;
 pub use setup::{Options, Unsupported, probe};
+pub use steering::{Instruction, steer};
 pub use stream::Stream;
 pub use timers::Sleep;
 

@@ -1,5 +1,6 @@
 //! Listening sockets: bound before any core starts, one per address and core.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::steering;
+use crate::cli::Steer;
 use crate::config::{Address, Config, Sockets};
+use crate::ring;
 
 /// An address that can't be listened on, and what to do about it.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ pub struct Bound {
     /// Where it listens; with the ports that the kernel chose for port 0.
     pub addresses: Vec<Address>,
     /// By address, then by core.
-    sockets: Vec<Vec<Socket>>,
+    sockets: Vec<VecDeque<Socket>>,
     /// Unix sockets, whose files are removed at the end.
     files: Vec<SocketFile>,
 }
@@ -68,12 +72,12 @@ struct SocketFile {
 }
 
 impl Bound {
-    /// The sockets of one more core, one for each address that is configured, its own from now on: when the last core has closed them, who
-    /// connects is refused.
+    /// The sockets of one more core, the first one first: one for each address that is configured, its own
+    /// from now on. When the last core has closed them, who connects is refused.
     pub fn take_core(&mut self) -> Vec<OwnedFd> {
         self.sockets
             .iter_mut()
-            .filter_map(std::vec::Vec::pop)
+            .filter_map(VecDeque::pop_front)
             .map(OwnedFd::from)
             .collect()
     }
@@ -125,26 +129,39 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
     Ok(bound)
 }
 
-/// One socket per core on the same port; the kernel spreads connections over them (SO_REUSEPORT).
-fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<(SocketAddr, Vec<Socket>)> {
+/// One socket per core on the same port; the kernel spreads connections over them (SO_REUSEPORT), or a
+/// program does, which names them by the order in which they begin to listen: that of the cores.
+fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<(SocketAddr, VecDeque<Socket>)> {
     // SO_REUSEPORT would let a second server of the same user share the port without a word. A
     // socket without it is refused if anybody is there.
     let alone = tcp_socket(address, &config.sockets)?;
     alone.bind(&address.into())?;
     let address = local(&alone)?;
     drop(alone);
-    let sockets = config
-        .cores
-        .iter()
-        .map(|_| {
-            let socket = tcp_socket(address, &config.sockets)?;
-            socket.set_reuse_port(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(backlog(&config.sockets))?;
-            Ok(socket)
-        })
-        .collect::<io::Result<_>>()?;
+    let program = program(config);
+    let mut sockets = VecDeque::with_capacity(config.cores.len());
+    for _ in &config.cores {
+        let socket = tcp_socket(address, &config.sockets)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        // The others join the first one's group, so that it has the program before anybody connects.
+        if let Some(program) = program.as_ref().filter(|_| sockets.is_empty()) {
+            ring::steer(&socket, program)?;
+        }
+        socket.listen(backlog(&config.sockets))?;
+        sockets.push_back(socket);
+    }
     Ok((address, sockets))
+}
+
+/// What chooses the core of a connection, where the kernel is not to do it by itself.
+fn program(config: &Config) -> Option<Vec<ring::Instruction>> {
+    match config.steer {
+        _ if config.cores.len() < 2 => None,
+        Steer::Hash => None,
+        Steer::Ip => Some(steering::by_address(config.cores.len())),
+        Steer::Cpu => Some(steering::by_cpu(&config.cores)),
+    }
 }
 
 /// Accepted sockets inherit these options on Linux, so that accepting costs no further call.
@@ -160,7 +177,7 @@ fn tcp_socket(address: SocketAddr, options: &Sockets) -> io::Result<Socket> {
 }
 
 /// One socket that all cores accept from: a path has no SO_REUSEPORT.
-fn bind_unix(path: &Path, config: &Config) -> io::Result<(SocketFile, Vec<Socket>)> {
+fn bind_unix(path: &Path, config: &Config) -> io::Result<(SocketFile, VecDeque<Socket>)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     set_buffers(&socket, &config.sockets)?;
@@ -217,4 +234,93 @@ fn local(socket: &Socket) -> io::Result<SocketAddr> {
         .local_addr()?
         .as_socket()
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::time::{Duration, Instant};
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn bound(listen: &str, steer: &str, cores: usize) -> (SocketAddr, Vec<Socket>) {
+        let line = [
+            "pinion", "serve", "--routes", "x", "--steer", steer, "--listen", listen,
+        ];
+        let Command::Serve(serve) = Cli::try_parse_from(line).expect("usage").command else {
+            unreachable!()
+        };
+        let mut config = Config::new(&serve.machine).expect("a configuration");
+        config.cores = (0..cores).collect();
+        let mut bound = bind(&config).expect("a port");
+        let Address::Tcp(address) = bound.addresses[0] else {
+            unreachable!()
+        };
+        let sockets = (0..cores).flat_map(|_| bound.take_core());
+        let sockets: Vec<Socket> = sockets.map(Socket::from).collect();
+        for socket in &sockets {
+            socket.set_nonblocking(true).expect("a flag");
+        }
+        (address, sockets)
+    }
+
+    /// Connects from an address, and tells the core that gets it.
+    fn core_of(source: IpAddr, (address, sockets): &(SocketAddr, Vec<Socket>)) -> usize {
+        let client =
+            Socket::new(Domain::for_address(*address), Type::STREAM, None).expect("a socket");
+        client
+            .bind(&SocketAddr::new(source, 0).into())
+            .expect("an address");
+        client.connect(&(*address).into()).expect("a connection");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            if let Some(core) = sockets.iter().position(|socket| socket.accept().is_ok()) {
+                return core;
+            }
+        }
+        panic!("nobody got it");
+    }
+
+    #[test]
+    fn all_connections_of_an_address_go_to_its_core() {
+        let bound = bound("127.0.0.1:0", "ip", 5);
+        let mut seen = HashSet::new();
+        for last in 1..60 {
+            let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+            let expected = steering::core_of(source.into(), 5);
+            for _ in 0..4 {
+                assert_eq!(core_of(source, &bound), expected, "{source}");
+            }
+            seen.insert(expected);
+        }
+        assert_eq!(seen.len(), 5, "and every core has some");
+    }
+
+    #[test]
+    fn so_do_those_of_an_ipv6_address() {
+        let source = "::1".parse().expect("an address");
+        for cores in 2..8 {
+            let bound = bound("[::1]:0", "ip", cores);
+            for _ in 0..10 {
+                assert_eq!(
+                    core_of(source, &bound),
+                    steering::core_of(source.into(), cores)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_spreads_them_unless_told_otherwise() {
+        let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        for steer in ["hash", "cpu"] {
+            let bound = bound("127.0.0.1:0", steer, 3);
+            let cores: HashSet<usize> = (0..200).map(|_| core_of(source, &bound)).collect();
+            assert!(steer == "cpu" || cores.len() == 3, "{cores:?}");
+        }
+    }
 }

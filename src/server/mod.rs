@@ -13,6 +13,7 @@ mod reading;
 mod reply;
 mod secure;
 mod shard;
+mod steering;
 mod transport;
 
 #[cfg(test)]
