@@ -9,8 +9,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::guard::RequestId;
-use crate::http::{DATE_BYTES, Request, imf_fixdate};
+use crate::http::{DATE_BYTES, ErrorBody, Request, imf_fixdate};
 use crate::server::handler::{Handled, Handler, Later};
 use crate::server::reply::Reply;
 use crate::server::transport::Transport;
@@ -250,7 +249,15 @@ impl Handler for Shared {
     }
 
     fn fault(&self, status: u16, message: &str) -> Reply {
-        Reply::error(status, message, &RequestId::made(Duration::ZERO), None)
+        let mut body = Vec::new();
+        ErrorBody {
+            error: message,
+            code: status,
+            request_id: "id",
+            details: None,
+        }
+        .append(&mut body);
+        Reply::json(status, body)
     }
 
     fn draining(&self) -> bool {
