@@ -197,9 +197,23 @@ impl Core {
         Some(end(reply, visit.trail))
     }
 
-    /// The answer to bytes that are no request, or to one that took too long.
-    pub fn fault(&self, peer: Peer, status: u16, message: &str) -> Reply {
-        let trail = self.guards.begin_fault(peer, self.clock());
+    /// The answer to bytes that are no request, or to one that did not come to its end: its head is
+    /// given then, so that the page that sent it can read why.
+    pub fn fault(
+        &self,
+        peer: Peer,
+        request: Option<&Request<'_>>,
+        status: u16,
+        message: &str,
+    ) -> Reply {
+        let trail = match request {
+            None => self.guards.begin_fault(peer, self.clock()),
+            Some(request) => {
+                let mut trail = self.guards.begin(request, peer, self.clock()).trail;
+                self.guards.cross_origin(request, &mut trail, || None);
+                trail
+            }
+        };
         end(Reply::error(status, message, &trail.id, None), trail)
     }
 

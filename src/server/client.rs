@@ -31,8 +31,8 @@ impl Handler for Client {
         self.core.refuse_early(self.peer, request)
     }
 
-    fn fault(&self, status: u16, message: &str) -> Reply {
-        self.core.fault(self.peer, status, message)
+    fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply {
+        self.core.fault(self.peer, request, status, message)
     }
 
     fn draining(&self) -> bool {

@@ -85,7 +85,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     /// Answers nothing but this, and ends.
     pub fn refusing(mut self, status: u16, message: &str) -> Self {
-        let reply = self.handler.fault(status, message);
+        let reply = self.handler.fault(None, status, message);
         self.enqueue_last(reply, false);
         self
     }
@@ -334,7 +334,9 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             Some(Wait::KeepAlive | Wait::Linger) => self.end_idle(),
             Some(Wait::Header | Wait::Body) => {
                 self.last_read = true;
-                let reply = self.handler.fault(408, "Request took too long to arrive");
+                let request = self.reading.request();
+                let message = "Request took too long to arrive";
+                let reply = self.handler.fault(request.as_ref(), 408, message);
                 let head_only = self.reading.is_of_head();
                 self.enqueue_last(reply, head_only);
                 Step::Again

@@ -16,8 +16,9 @@ pub trait Handler {
     fn handle(&self, request: &Request<'_>, body: &[u8], company: usize) -> Handled;
     /// An answer that needs no body, for a client that asks before it sends one; it closes.
     fn refuse_early(&self, request: &Request<'_>) -> Option<Reply>;
-    /// The answer to bytes that are no request, or to one that took too long; it closes.
-    fn fault(&self, status: u16, message: &str) -> Reply;
+    /// The answer to bytes that are no request, or to one that took too long; it closes. The request is
+    /// given where its head was read.
+    fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply;
     /// The server is stopping: connections end after the answer that they are at.
     fn draining(&self) -> bool;
     /// The time of the pass.
@@ -61,5 +62,5 @@ pub(super) fn poll_guarded<H: Handler + ?Sized>(
 
 fn panicked<H: Handler + ?Sized>(handler: &H) -> Reply {
     tracing::error!("a request's handling panicked");
-    handler.fault(500, "Internal server error")
+    handler.fault(None, 500, "Internal server error")
 }

@@ -4,7 +4,9 @@ use super::handler::{Handled, Handler, guarded};
 use super::reply::Reply;
 use super::transport::Transport;
 use crate::config::Limits;
-use crate::http::{BodyDecoder, Fault, Framing, Head, Method, Parsed, Persistence, continue_100};
+use crate::http::{
+    BodyDecoder, Fault, Framing, Head, Method, Parsed, Persistence, Progress, Request, continue_100,
+};
 
 /// How far the current request has been read.
 #[derive(Default)]
@@ -85,6 +87,12 @@ impl Reading {
         self.head.method() == Method::Head
     }
 
+    /// The request whose body has not arrived whole.
+    pub fn request(&self) -> Option<Request<'_>> {
+        let body = self.body.as_ref()?;
+        Some(self.head.request(&body.head_bytes))
+    }
+
     /// Takes one request. `company`: earlier ones whose answers have not been written.
     pub fn take<T: Transport, H: Handler>(
         &mut self,
@@ -95,10 +103,10 @@ impl Reading {
     ) -> Taken {
         let taken = match self.body.take() {
             None => self.take_head(transport, handler, limits, company),
-            Some(body) => self.take_body(body, transport, handler, company),
+            Some(body) => Ok(self.take_body(body, transport, handler, company)),
         };
         taken.unwrap_or_else(|fault| Taken::Refused {
-            reply: handler.fault(fault.status(), fault.message()),
+            reply: handler.fault(None, fault.status(), fault.message()),
             head_only: self.is_of_head(),
         })
     }
@@ -141,17 +149,10 @@ impl Reading {
                 });
                 return Ok((Some(begun(head, handled)), head.len()));
             }
-            let mut decoder = BodyDecoder::new(head.framing(), limits.body_bytes)?;
-            // Asked of those alone who wait for it: whether the body of another is here already, and
-            // so whether the connection goes on, would be the network's choice.
-            if head.expects_continue()
-                && let Some(reply) = handler.refuse_early(&head.request(input))
-            {
-                let head_only = head.method() == Method::Head;
-                return Ok((Some(Taken::Refused { reply, head_only }), head.len()));
-            }
-            let mut bytes = Vec::new();
-            let progress = decoder.decode(&input[head.len()..], &mut bytes)?;
+            let (decoder, bytes, progress) = match begin_body(head, input, handler, limits) {
+                Ok(begun) => begun,
+                Err(refused) => return Ok((Some(refused), head.len())),
+            };
             let consumed = head.len() + progress.consumed;
             if progress.done {
                 let handled = guarded(handler, || {
@@ -192,13 +193,17 @@ impl Reading {
         transport: &T,
         handler: &H,
         company: usize,
-    ) -> Result<Taken, Fault> {
-        let progress = transport.with_input(|input| body.decoder.decode(input, &mut body.bytes))?;
+    ) -> Taken {
+        let decoder = &mut body.decoder;
+        let progress = match transport.with_input(|input| decoder.decode(input, &mut body.bytes)) {
+            Ok(progress) => progress,
+            Err(fault) => return refused(&self.head, &body.head_bytes, handler, fault),
+        };
         transport.consume(progress.consumed);
         if !progress.done {
             self.body = Some(body);
             self.continue_if_due(transport, company);
-            return Ok(Taken::Nothing);
+            return Taken::Nothing;
         }
         let head = &self.head;
         let handled = guarded(handler, || {
@@ -206,7 +211,7 @@ impl Reading {
         });
         let taken = begun(head, handled);
         self.head.reset();
-        Ok(taken)
+        taken
     }
 
     fn continue_if_due<T: Transport>(&mut self, transport: &T, company: usize) {
@@ -223,6 +228,40 @@ fn begun(head: &Head, handled: Handled) -> Taken {
     Taken::Request {
         handled,
         persistence: head.persistence(false),
+        head_only: head.method() == Method::Head,
+    }
+}
+
+/// Reads what is there of the body behind a head, unless the request is refused for its head alone or for
+/// this body.
+fn begin_body<H: Handler>(
+    head: &Head,
+    input: &[u8],
+    handler: &H,
+    limits: &Limits,
+) -> Result<(BodyDecoder, Vec<u8>, Progress), Taken> {
+    let refused = |fault| refused(head, input, handler, fault);
+    let mut decoder = BodyDecoder::new(head.framing(), limits.body_bytes).map_err(refused)?;
+    // Asked of those alone who wait for it: whether the body of another is here already, and so whether
+    // the connection goes on, would be the network's choice.
+    if head.expects_continue()
+        && let Some(reply) = handler.refuse_early(&head.request(input))
+    {
+        let head_only = head.method() == Method::Head;
+        return Err(Taken::Refused { reply, head_only });
+    }
+    let mut bytes = Vec::new();
+    let progress = decoder
+        .decode(&input[head.len()..], &mut bytes)
+        .map_err(refused)?;
+    Ok((decoder, bytes, progress))
+}
+
+/// The answer to a body whose end can't be known, or that is too large.
+fn refused<H: Handler>(head: &Head, head_bytes: &[u8], handler: &H, fault: Fault) -> Taken {
+    let request = head.request(head_bytes);
+    Taken::Refused {
+        reply: handler.fault(Some(&request), fault.status(), fault.message()),
         head_only: head.method() == Method::Head,
     }
 }

@@ -245,10 +245,10 @@ impl Handler for Shared {
     }
 
     fn refuse_early(&self, request: &Request<'_>) -> Option<Reply> {
-        (request.path() == "/missing").then(|| self.fault(404, "Not found"))
+        (request.path() == "/missing").then(|| self.fault(None, 404, "Not found"))
     }
 
-    fn fault(&self, status: u16, message: &str) -> Reply {
+    fn fault(&self, _request: Option<&Request<'_>>, status: u16, message: &str) -> Reply {
         let mut body = Vec::new();
         ErrorBody {
             error: message,
