@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // each test binary uses its own part of it
 
+pub mod browser;
 pub mod certificates;
 pub mod cluster;
 pub mod load;
