@@ -14,6 +14,7 @@ use crate::check;
 use crate::cli::{ApiFlags, Check, Cli, Command, Demo, LogFormat, Serve};
 use crate::config::Config;
 use crate::demo;
+use crate::guard::rate_limit;
 use crate::pg::connect;
 use crate::pg::url::{self, Target};
 use crate::ring;
@@ -147,6 +148,10 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
 /// interrupted meanwhile.
 fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> Result<(), Fault> {
+    if let Some(rule) = rate_limit::in_redis(&api.guards.rate_limits) {
+        let name = &rule.name;
+        return Err(format!("[rate_limit.{name}]: store = \"redis\" needs --redis-url").into());
+    }
     let (api, target) = (Arc::new(api), Arc::new(target));
     server::prepare()?;
     // Before the first ring is used, so that a machine that can't have one is told why.

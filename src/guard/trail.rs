@@ -65,6 +65,12 @@ impl Trail {
         self.own.extend_from_slice(lines);
     }
 
+    /// Adds the lines that `append` writes; each ends with CRLF.
+    pub fn add_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        append(&mut self.own);
+        debug_assert!(self.own.is_empty() || self.own.ends_with(b"\r\n"));
+    }
+
     /// Appends all of it: X-Request-ID, X-Process-Time (seconds, to the microsecond), and what the guards
     /// have added.
     pub fn append(&self, out: &mut Vec<u8>) {

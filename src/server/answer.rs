@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::handler::{Handled, Later};
+use super::rate_limit::{Limiter, Outcome, Ruling};
 use super::reply::Reply;
 use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;
+use crate::guard::rate_limit::OnStoreFailure;
 use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
 use crate::limits;
@@ -21,6 +23,7 @@ pub struct Core {
     ring: Rc<Ring>,
     api: Arc<Api>,
     guards: Guards,
+    limiter: Limiter,
     database: Rc<Database>,
     load: Rc<Load>,
     in_flight_max: usize,
@@ -48,6 +51,7 @@ impl Core {
     pub fn new(
         ring: &Rc<Ring>,
         api: Arc<Api>,
+        limiter: Limiter,
         database: Rc<Database>,
         in_flight_max: usize,
     ) -> Core {
@@ -62,6 +66,7 @@ impl Core {
             ready_built_in: free("/ready"),
             guards: Guards::new(&api.guards),
             api,
+            limiter,
             database,
             load,
             in_flight_max,
@@ -78,6 +83,7 @@ impl Core {
     /// Tells the log what the core has to say of its work.
     pub fn log_summary(&self) {
         self.database.log_summary();
+        self.limiter.log_summary();
     }
 
     /// From now on every answer is the last of its connection.
@@ -174,16 +180,71 @@ impl Core {
         if let Some(reply) = self.guard(request, &path, &mut visit.trail) {
             return Handled::Now(end(reply, visit.trail));
         }
-        let served = match self.find(request, &path, &visit.trail.id) {
-            Ok((route, captures)) => {
-                self.serve_route(route, &captures, request, body, company, &visit)
-            }
-            Err(reply) => Err(reply),
+        let (route, captures) = match self.find(request, &path, &visit.trail.id) {
+            Ok(found) => found,
+            Err(reply) => return Handled::Now(end(reply, visit.trail)),
         };
-        match served {
-            Ok(work) => self.answer_later(work, visit.trail),
-            Err(reply) => Handled::Now(end(reply, visit.trail)),
+        let limit = match self.limit(route, request, company, &mut visit) {
+            Ok(limit) => limit,
+            Err(refused) => return Handled::Now(end(refused, visit.trail)),
+        };
+        // Nothing is asked of the database before the limit has been decided on.
+        let company = limit.is_none().then_some(company);
+        match (
+            self.serve_route(route, &captures, request, body, company, &visit),
+            limit,
+        ) {
+            (Ok(work), limit) => self.answer_later(work, limit, visit.trail),
+            (Err(reply), Some(limit)) => self.refuse_later(reply, limit, visit.trail),
+            (Err(reply), None) => Handled::Now(end(reply, visit.trail)),
         }
+    }
+
+    /// Counts a request of a route that has a rate limit: a refusal, or what is to be waited for before
+    /// anything else is done for it.
+    fn limit(
+        &self,
+        route: usize,
+        request: &Request<'_>,
+        company: usize,
+        visit: &mut Visit,
+    ) -> Result<Option<Limit>, Reply> {
+        let route = &self.api.routes[route];
+        let Some(rule) = route.rate_limit else {
+            return Ok(None);
+        };
+        let declared = self.limiter.rule(rule);
+        let client = declared.client(&route.name, visit.client.address, |name| {
+            request.header(name)
+        });
+        match self.limiter.rule_on(rule, &client) {
+            Ruling::Known(outcome) => match self.settle(rule, outcome, &mut visit.trail) {
+                Some(refused) => Err(refused),
+                None => Ok(None),
+            },
+            ruling => Ok(Some(Limit {
+                rule,
+                ruling,
+                company,
+            })),
+        }
+    }
+
+    /// What has been decided of a request: the refusal of one that is not let in. The response says what
+    /// its client may still do.
+    fn settle(&self, rule: usize, outcome: Outcome, trail: &mut Trail) -> Option<Reply> {
+        let declared = self.limiter.rule(rule);
+        let Some(decision) = outcome else {
+            self.limiter.count_undecided(rule);
+            return (declared.on_store_failure == OnStoreFailure::Deny).then(|| {
+                let message = "The rate limit can't be checked";
+                let mut reply = Reply::error(503, message, &trail.id, None);
+                reply.field("retry-after", "1");
+                reply
+            });
+        };
+        trail.add_with(|lines| declared.append_fields(&decision, lines));
+        (!decision.admitted).then(|| Reply::error(429, "Too many requests", &trail.id, None))
     }
 
     /// An answer that needs no body, for a client that asks before it sends one.
@@ -217,14 +278,15 @@ impl Core {
         end(Reply::error(status, message, &trail.id, None), trail)
     }
 
-    /// What is to be asked of Postgres, or the answer to a request that does not get that far.
+    /// What is to be asked of Postgres, or the answer to a request that does not get that far. It has its
+    /// place there at once if `company` tells how many of its connection came before it.
     fn serve_route(
         &self,
         route: usize,
         captures: &api::Captures<'_>,
         request: &Request<'_>,
         body: &[u8],
-        company: usize,
+        company: Option<usize>,
         visit: &Visit,
     ) -> Result<Work, Reply> {
         let id = &visit.trail.id;
@@ -235,8 +297,9 @@ impl Core {
             };
             return Err(failed(&failure, id));
         };
-        let held = self
-            .admit(route, &description, company)
+        let held = company
+            .map(|company| self.admit(route, &description, company))
+            .transpose()
             .map_err(|failure| failed(&failure, id))?;
         let header = |name: &str| request.header(name);
         let input = Input {
@@ -280,7 +343,27 @@ impl Core {
         Ok(Held { place, admitted })
     }
 
-    fn answer_later(self: &Rc<Self>, work: Work, trail: Box<Trail>) -> Handled {
+    /// Refuses a request, unless its rate limit does.
+    fn refuse_later(self: &Rc<Self>, reply: Reply, limit: Limit, mut trail: Box<Trail>) -> Handled {
+        let (bytes, core) = (reply.body.len(), self.clone());
+        let future = Box::pin(async move {
+            let outcome = limit.ruling.outcome().await;
+            let refused = core.settle(limit.rule, outcome, &mut trail);
+            end(refused.unwrap_or(reply), trail)
+        });
+        Handled::Later(Later {
+            future,
+            bytes,
+            abandon: None,
+        })
+    }
+
+    fn answer_later(
+        self: &Rc<Self>,
+        mut work: Work,
+        limit: Option<Limit>,
+        mut trail: Box<Trail>,
+    ) -> Handled {
         let bytes = self.load.expected(work.route);
         let running = self.api.routes[work.route]
             .cancel
@@ -291,6 +374,16 @@ impl Core {
         });
         let core = self.clone();
         let future = Box::pin(async move {
+            if let Some(limit) = limit {
+                let outcome = limit.ruling.outcome().await;
+                if let Some(refused) = core.settle(limit.rule, outcome, &mut trail) {
+                    return end(refused, trail);
+                }
+                match core.admit(work.route, &work.description, limit.company) {
+                    Ok(held) => work.held = Some(held),
+                    Err(failure) => return end(failed(&failure, &trail.id), trail),
+                }
+            }
             let reply = core.answer(work, running.as_deref(), &trail.id).await;
             end(reply, trail)
         });
@@ -312,10 +405,13 @@ impl Core {
             .database
             .execute(route, description.clone(), bound, running)
             .await;
-        self.database.leave(held.admitted, answered.as_ref().err());
+        if let Some(held) = held {
+            self.database.leave(held.admitted, answered.as_ref().err());
+            drop(held.place);
+        }
         match answered {
             Ok(answered) => {
-                held.place.learn(route, answered.body.len());
+                self.load.learn(route, answered.body.len());
                 answer(&self.api.routes[route], &description.plan, answered, id)
             }
             Err(failure) => failed(&failure, id),
@@ -372,7 +468,16 @@ struct Work {
     route: usize,
     description: Rc<Description>,
     bound: Bound,
-    held: Held,
+    /// `None` where the rate limit is still to be decided on.
+    held: Option<Held>,
+}
+
+/// A rate limit that another core decides on.
+struct Limit {
+    rule: usize,
+    ruling: Ruling,
+    /// Requests of its connection that came before it.
+    company: usize,
 }
 
 /// What a request holds while it is being answered from Postgres.
@@ -475,6 +580,11 @@ impl Load {
         let largest = self.answer_bytes[route].get();
         largest.unwrap_or(limits::ANSWER_BYTES_UNKNOWN)
     }
+
+    fn learn(&self, route: usize, bytes: usize) {
+        let largest = &self.answer_bytes[route];
+        largest.set(largest.get().max(Some(bytes)));
+    }
 }
 
 /// One of the requests that a core answers from Postgres at a time.
@@ -487,11 +597,6 @@ impl Place {
             in_flight.set(in_flight.get() + 1);
             Place(load.clone())
         })
-    }
-
-    fn learn(&self, route: usize, bytes: usize) {
-        let largest = &self.0.answer_bytes[route];
-        largest.set(largest.get().max(Some(bytes)));
     }
 }
 

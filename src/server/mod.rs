@@ -9,6 +9,7 @@ mod handler;
 mod listener;
 mod machine;
 mod pending;
+mod rate_limit;
 mod reading;
 mod reply;
 mod secure;
@@ -130,7 +131,9 @@ impl Cores {
     ) -> Result<Cores, Error> {
         let config = Arc::new(config);
         let mut controls = Vec::new();
-        for &cpu in &config.cores {
+        let seats = rate_limit::seats(api, config.cores.len())
+            .map_err(|error| Error(format!("no way from core to core: {error}")))?;
+        for (&cpu, seat) in config.cores.iter().zip(seats) {
             let io_error = |error: io::Error| Error(format!("core {cpu}: {error}"));
             let control = Control::new().map_err(io_error)?;
             let shard = Shard {
@@ -141,6 +144,7 @@ impl Cores {
                 api: api.clone(),
                 target: target.clone(),
                 control: control.clone(),
+                seat,
             };
             let sender = sender.clone();
             thread::Builder::new()

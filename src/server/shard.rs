@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 use super::answer::Core;
 use super::client::Client;
 use super::connection::Connection;
+use super::rate_limit::{Limiter, Seat};
 use super::secure::Secure;
 use crate::api::Api;
 use crate::config::Config;
@@ -55,6 +56,8 @@ pub struct Shard {
     pub target: Arc<Target>,
     /// How the control thread reaches it.
     pub control: Control,
+    /// What it decides rate limits with.
+    pub seat: Seat,
 }
 
 impl Control {
@@ -109,10 +112,13 @@ impl Shard {
             api,
             target,
             control,
+            seat,
             ..
         } = self;
         let database = Database::start(&ring, api.clone(), target, &config.postgres);
-        let core = Rc::new(Core::new(&ring, api, database, config.limits.in_flight));
+        let limiter = Limiter::start(&ring, &api, seat);
+        let in_flight = config.limits.in_flight;
+        let core = Rc::new(Core::new(&ring, api, limiter, database, in_flight));
         let house = House::new(config.limits.connections);
         let event = Event::listen(&ring, &control.waker);
         // Set once: a core starts once.

@@ -180,7 +180,7 @@ fn read_key(faults: &mut Faults<'_>, text: &Place<&str>) -> Option<Key> {
     let message = "\"key\" must be \"ip\", \"header:NAME\", \"claim:NAME\" or \"route\"";
     let known = ["ip", "header", "claim", "route"];
     let kind = text.value.split(':').next().unwrap_or_default();
-    match nearest(kind, known.into_iter()).filter(|near| *near != kind) {
+    match nearest(kind, known).filter(|near| *near != kind) {
         Some(near) => {
             let help = format!("did you mean \"{near}\"?");
             faults.add_with_help(text.span.clone(), message, help);
