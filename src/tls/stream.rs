@@ -165,11 +165,6 @@ impl TlsStream {
         }
     }
 
-    /// Whether the peer has ended its side, or the socket failed.
-    pub fn ended(&self) -> bool {
-        self.ended.get() || self.socket.ended()
-    }
-
     // ---- Writing ----
 
     /// Lets `write` append to the output, which goes out with the next pass, as records of its own.
