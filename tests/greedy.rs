@@ -18,61 +18,18 @@ mod places;
 #[path = "greedy/readers.rs"]
 mod readers;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use support::{Client, PATIENCE, Postgres, Server, Shared, process, wait_until};
+use support::{Client, PATIENCE, Postgres, Server, echo, process, wait_until};
 
-/// Routes without a table.
-const ROUTES: &str = r#"
-[lane.slow]
-connections = 4
-
-[[route]]
-name = "echo"
-method = "GET"
-path = "/echo/{text}"
-result = "one"
-sql = "select :text::text as text"
-
-[[route]]
-name = "post_echo"
-method = "POST"
-path = "/echo"
-result = "one"
-sql = "select :text::text as text"
-[route.params]
-text = { in = "body" }
-
-[[route]]
-name = "large"
-method = "GET"
-path = "/large/{bytes}"
-result = "one"
-sql = "select repeat('x', :bytes::int4) as text"
-
+/// Routes beside those that answer what they are asked for.
+const MORE: &str = r#"
 [[route]]
 name = "rows"
 method = "GET"
 path = "/rows/{count}"
 result = "many"
 sql = "select n, repeat('y', 1000) as text from generate_series(1, :count::int4) n order by n"
-
-[[route]]
-name = "slow"
-method = "GET"
-path = "/slow/{seconds}"
-result = "one"
-lane = "slow"
-sql = "select 'slept' as text from pg_sleep(:seconds)"
-
-[[route]]
-name = "slow_cancellable"
-method = "GET"
-path = "/cancellable/{seconds}"
-result = "one"
-lane = "slow"
-cancel = true
-sql = "select 'slept' as text from pg_sleep(:seconds)"
 
 [[route]]
 name = "hurried"
@@ -84,18 +41,9 @@ timeout = "1ms"
 sql = "select 'slept' as text from pg_sleep(:seconds)"
 "#;
 
-/// A Postgres without any table, shared by the tests that run at the same time.
-fn postgres() -> Arc<Postgres> {
-    static SHARED: Shared = Shared::new(Weak::new());
-    Postgres::shared(&SHARED, || Postgres::start(""))
-}
-
-/// A server over these routes, and the Postgres that it needs.
+/// A server over routes without a table, and the Postgres that it needs.
 fn server(flags: &[&str]) -> (Server, Arc<Postgres>) {
-    let postgres = postgres();
-    let flags = [&["--statement-timeout", "60s"], flags].concat();
-    let server = Server::start(ROUTES, &postgres.url(), &flags).ready();
-    (server, postgres)
+    echo::server(MORE, flags)
 }
 
 fn get(target: &str) -> String {

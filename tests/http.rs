@@ -18,74 +18,15 @@ mod spoken;
 #[path = "http/timeouts.rs"]
 mod timeouts;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use sonic_rs::JsonValueTrait;
 
-use support::{Client, PATIENCE, Postgres, Response, Server, Shared, wait_until};
+use support::{Client, PATIENCE, Postgres, Response, Server, wait_until};
 
-/// Routes without a table.
-const ROUTES: &str = r#"
-[api]
-title = "Echo"
-version = "1"
-
-[lane.slow]
-connections = 4
-
-[[route]]
-name = "echo"
-method = "GET"
-path = "/echo/{text}"
-result = "one"
-sql = "select :text::text as text"
-
-[[route]]
-name = "post_echo"
-method = "POST"
-path = "/echo"
-result = "one"
-sql = "select :text::text as text"
-[route.params]
-text = { in = "body" }
-
-[[route]]
-name = "large"
-method = "GET"
-path = "/large/{bytes}"
-result = "one"
-sql = "select repeat('x', :bytes::int4) as text"
-
-[[route]]
-name = "slow"
-method = "GET"
-path = "/slow/{seconds}"
-result = "one"
-lane = "slow"
-sql = "select 'slept' as text from pg_sleep(:seconds)"
-
-[[route]]
-name = "slow_cancellable"
-method = "GET"
-path = "/cancellable/{seconds}"
-result = "one"
-lane = "slow"
-cancel = true
-sql = "select 'slept' as text from pg_sleep(:seconds)"
-"#;
-
-/// A Postgres without any table, shared by the tests that run at the same time.
-fn postgres() -> Arc<Postgres> {
-    static SHARED: Shared = Shared::new(Weak::new());
-    Postgres::shared(&SHARED, || Postgres::start(""))
-}
-
-/// A server over these routes, and the Postgres that it needs.
+/// A server over the routes without a table, and the Postgres that it needs.
 fn server(flags: &[&str]) -> (Server, Arc<Postgres>) {
-    let postgres = postgres();
-    let flags = [&["--statement-timeout", "60s"], flags].concat();
-    let server = Server::start(ROUTES, &postgres.url(), &flags).ready();
-    (server, postgres)
+    support::echo::server("", flags)
 }
 
 /// Sends a request that is in flight for some seconds, to a server with `--max-in-flight 1`, and

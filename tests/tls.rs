@@ -24,8 +24,7 @@ mod storm;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
@@ -34,21 +33,11 @@ use rustls::{
 };
 
 use support::certificates::{Authority, Issued, Leaf};
-use support::{Client, PATIENCE, Postgres, Server, Shared, TempDir, connect};
+use support::process::descriptors;
+use support::{Client, Postgres, Server, TempDir, connect, echo, wait_until};
 
-/// Routes without a table.
-const ROUTES: &str = r#"
-[api]
-title = "Echo"
-version = "1"
-
-[[route]]
-name = "echo"
-method = "GET"
-path = "/echo/{text}"
-result = "one"
-sql = "select :text::text as text"
-
+/// Routes beside those that answer what they are asked for.
+const MORE: &str = r#"
 [[route]]
 name = "post_length"
 method = "POST"
@@ -59,26 +48,12 @@ sql = "select length(:text::text) as length"
 text = { in = "body" }
 
 [[route]]
-name = "large"
-method = "GET"
-path = "/large/{bytes}"
-result = "one"
-sql = "select repeat('x', :bytes::int4) as text"
-
-[[route]]
 name = "many"
 method = "GET"
 path = "/many/{rows}"
 result = "many"
 max_rows = 20000
 sql = "select number, repeat('y', 100) as text from generate_series(1, :rows::int4) as number"
-
-[[route]]
-name = "slow"
-method = "GET"
-path = "/slow/{seconds}"
-result = "one"
-sql = "select 'slept' as text from pg_sleep(:seconds)"
 "#;
 
 /// A connection of rustls.
@@ -92,12 +67,6 @@ struct Https {
     certificate: PathBuf,
     key: PathBuf,
     _postgres: Arc<Postgres>,
-}
-
-/// A Postgres without any table, shared by the tests that run at the same time.
-fn postgres() -> Arc<Postgres> {
-    static SHARED: Shared = Shared::new(Weak::new());
-    Postgres::shared(&SHARED, || Postgres::start(""))
 }
 
 /// A server over these routes with a certificate for localhost.
@@ -121,14 +90,14 @@ fn https_of(authority: Authority, issued: &Issued, flags: &[&str]) -> Https {
 
 /// A server that may not be ready yet, or refuse the plain client that would ask.
 fn start(authority: Authority, issued: &Issued, flags: &[&str]) -> Https {
-    let postgres = postgres();
+    let postgres = echo::postgres();
     let directory = TempDir::new();
     let (certificate, key) = issued.files(&directory, "server");
     let paths = [&certificate, &key].map(|path| path.to_string_lossy().into_owned());
     let tls = ["--tls-cert", &paths[0], "--tls-key", &paths[1]];
     let flags = [&tls, &["--statement-timeout", "60s"][..], flags].concat();
     Https {
-        server: Server::start(ROUTES, &postgres.url(), &flags),
+        server: Server::start(&format!("{}{MORE}", echo::ROUTES), &postgres.url(), &flags),
         authority,
         directory,
         certificate,
@@ -153,10 +122,7 @@ impl Https {
 
     /// The address of its plain listener, which `--listen http://127.0.0.1:0` has asked for.
     fn plain_address(&mut self) -> SocketAddr {
-        let line = self.server.wait_for_line("listening on http://");
-        let address = line.split("http://").nth(1).expect("an address");
-        let address = address.split_whitespace().next().expect("an address");
-        address.parse().expect("an address")
+        self.server.listens_on("http")
     }
 }
 
@@ -200,19 +166,4 @@ fn shake_hands(session: Session) -> Result<Client<Session>, String> {
         }
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-}
-
-/// The open descriptors of a process.
-fn descriptors(server: &Server) -> usize {
-    let directory = format!("/proc/{}/fd", server.pid());
-    let entries = std::fs::read_dir(directory).expect("its descriptors");
-    entries.count()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use postgres::NoTls;
 use sonic_rs::JsonValueTrait;
 
-use crate::fixture::{Breakable, Load, ROUTES, get, read_route, terminate, until, with};
+use crate::fixture::{Load, ROUTES, SCHEMA, get, read_route, terminate, until, with};
 use crate::gated::batches;
 use crate::support::{Client, Postgres, Server};
 
@@ -156,13 +156,13 @@ fn a_backend_that_is_cut_under_its_batches_fails_no_read() {
 
 #[test]
 fn a_postgres_that_was_away_is_asked_in_batches_again() {
-    let mut postgres = Breakable::start();
-    let mut server = Server::start(ROUTES, &postgres.url, LOGGED).ready();
+    let mut postgres = Postgres::start(SCHEMA);
+    let mut server = Server::start(ROUTES, &postgres.url(), LOGGED).ready();
     let load = Load::start(server.address, 4);
     for round in 0..2 {
         std::thread::sleep(Duration::from_millis(200));
         match round {
-            0 => postgres.stop_immediately(),
+            0 => postgres.crash(),
             _ => postgres.stop(),
         }
         until("not ready", || server.get("/ready").status == 503);

@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{
-    Client, ROUTES, Server, descriptors_at_rest, get, lines, postgres, process, server, wait_until,
-};
+use super::{Client, Server, descriptors_at_rest, echo, get, lines, process, server, wait_until};
 
 const CAN_NOT: &str = "can't accept connections";
 const CAN: &str = "accepting connections again";
@@ -78,9 +76,9 @@ fn a_descriptor_that_comes_back_is_used() {
 
 #[test]
 fn connections_to_postgres_come_back_with_the_descriptors() {
-    let postgres = postgres();
+    let postgres = echo::postgres();
     let url = format!("{}&application_name=starved", postgres.url());
-    let server = Server::start(ROUTES, &url, &[]).ready();
+    let server = Server::start(echo::ROUTES, &url, &[]).ready();
     let mut client = server.client();
     assert_eq!(client.request("GET", "/echo/a", None).status, 200);
     process::limit_descriptors(server.pid(), 3); // not one more, whatever is closed

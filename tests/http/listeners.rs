@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use super::support::{Client, Signal, TempDir, find, pinion};
-use super::{ROUTES, in_flight, postgres, server, wait_until};
+use super::support::{Client, Signal, TempDir, find};
+use super::{in_flight, server, wait_until};
 
 fn ask_unix(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(path)?;
@@ -23,23 +23,7 @@ fn assert_serves_unix(path: &Path) {
 
 /// Starts a server that must not start; what it says.
 fn refused(listen: &str) -> String {
-    let postgres = postgres();
-    let directory = TempDir::new();
-    let routes = directory.file("routes.toml", ROUTES);
-    let output = pinion(&["serve", "--cores", "0", "--listen", listen, "--routes"])
-        .arg(routes)
-        .args(["--database-url", &postgres.url()])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8(output.stderr).unwrap();
-    let faults: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("error: "))
-        .collect();
-    assert_eq!(faults.len(), 1, "{text}");
-    assert_eq!(text.lines().last(), Some(faults[0]), "{text}");
-    faults[0].to_owned()
+    super::support::echo::refused(&["--listen", listen])
 }
 
 #[test]

@@ -7,28 +7,20 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pinion::demo::postgres::{Cluster, Options, find_binaries};
 use sonic_rs::JsonValueTrait;
 
-use crate::support::{
-    Client, PATIENCE, Postgres, Response, Server, Shared, Signal, TempDir, send_signal,
-};
+use crate::support::{Client, PATIENCE, Postgres, Response, Server, Shared, items};
 
 /// Items under load, and a table for writes. Tables that a test changes are its own.
-const SCHEMA: &str = "
-create table items (id int4 primary key, name text not null);
-insert into items select n, 'item ' || n from generate_series(1, 1000) n;
-create table effects (id serial, key text unique);
-";
+pub const SCHEMA: &str = concat!(
+    items::table!(),
+    "create table effects (id serial, key text unique);
+"
+);
 
-pub const ROUTES: &str = r#"
-[[route]]
-name = "get_item"
-method = "GET"
-path = "/items/{id}"
-result = "one"
-sql = "select id, name from items where id = :id"
-
+pub const ROUTES: &str = concat!(
+    items::route!(),
+    r#"
 [[route]]
 name = "nap"
 method = "GET"
@@ -60,7 +52,8 @@ method = "GET"
 path = "/settings/{name}"
 result = "scalar"
 sql = "select current_setting(:name)"
-"#;
+"#
+);
 
 /// One more route that reads, for a test's own table.
 pub fn read_route(name: &str, sql: &str) -> String {
@@ -81,50 +74,6 @@ pub fn shared() -> Arc<Postgres> {
 /// The URL with a setting more. A name of its own tells a server's backends from the others'.
 pub fn with(url: &str, setting: &str) -> String {
     format!("{url}&{setting}")
-}
-
-/// A cluster that can be stopped and started again.
-pub struct Breakable {
-    cluster: Option<Cluster>,
-    directory: TempDir,
-    pub url: String,
-}
-
-impl Breakable {
-    pub fn start() -> Breakable {
-        let mut breakable = Breakable {
-            cluster: None,
-            directory: TempDir::new(),
-            url: String::new(),
-        };
-        breakable.start_again();
-        let cluster = breakable.cluster.as_ref().expect("it was started");
-        cluster.ensure_loaded(SCHEMA).expect("the schema");
-        breakable
-    }
-
-    pub fn start_again(&mut self) {
-        let options = Options {
-            installation: find_binaries(None).expect("a Postgres installation"),
-            data_dir: self.directory.path().join("postgres"),
-            fresh: false,
-        };
-        let cluster = Cluster::start(&options).expect("a cluster");
-        self.url = cluster.url();
-        self.cluster = Some(cluster);
-    }
-
-    /// `pg_ctl stop -m immediate`: every backend is gone at once, as after a crash.
-    pub fn stop_immediately(&mut self) {
-        let cluster = self.cluster.as_ref().expect("it runs");
-        let pid = cluster.server_pid().expect("it runs");
-        send_signal(pid, Signal::QUIT);
-        self.stop();
-    }
-
-    pub fn stop(&mut self) {
-        drop(self.cluster.take());
-    }
 }
 
 /// The process ids of a server's backends.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::fixture::{Breakable, ROUTES, lines, until};
-use crate::support::Server;
+use crate::fixture::{ROUTES, SCHEMA, lines, until};
+use crate::support::{Postgres, Server};
 
 #[test]
 fn a_postgres_that_comes_after_the_server_is_found() {
-    let mut postgres = Breakable::start();
+    let mut postgres = Postgres::start(SCHEMA);
     postgres.stop();
-    let mut server = Server::start(ROUTES, &postgres.url, &[]);
+    let mut server = Server::start(ROUTES, &postgres.url(), &[]);
     assert_eq!(server.get("/health").status, 200);
     until("the reason", || {
         server.get("/ready").text().contains(".s.PGSQL.5432")

@@ -12,13 +12,12 @@ use std::time::Instant;
 use pinion::demo::postgres::{Cluster, Installation, Options, find_binaries};
 
 use crate::support::certificates::{Authority, Issued, Leaf};
-use crate::support::{PATIENCE, Signal, TempDir, ended, pinion, send_signal};
+use crate::support::{PATIENCE, Signal, TempDir, ended, items, pinion, send_signal};
 
 /// Roles by what the server's rules let them do, and rows to read.
-const SCHEMA: &str = "
-create table items (id int4 primary key, name text not null);
-insert into items select n, 'item ' || n from generate_series(1, 1000) n;
-create role anyone login;
+const SCHEMA: &str = concat!(
+    items::table!(),
+    "create role anyone login;
 create role only_tls login;
 create role only_plain login;
 create role certified login;
@@ -30,7 +29,8 @@ create table texts (id int4 primary key, text text not null);
 insert into texts select n, repeat(md5(n::text), 4096) from generate_series(1, 40) n;
 grant select on items, texts to public;
 grant execute on function pg_terminate_backend to public;
-";
+"
+);
 
 const RULES: &str = "
 local     all all                             trust

@@ -10,19 +10,15 @@ use sonic_rs::JsonValueTrait;
 use crate::fixture::{Load, lines, until};
 use crate::server::{TlsPostgres, Verdict, shared};
 use crate::support::certificates::{Authority, Leaf};
-use crate::support::{Server, TempDir};
+use crate::support::{Server, TempDir, items};
 
-pub const ROUTES: &str = r#"
+pub const ROUTES: &str = concat!(
+    r#"
 [lane.slow]
 connections = 1
-
-[[route]]
-name = "get_item"
-method = "GET"
-path = "/items/{id}"
-result = "one"
-sql = "select id, name from items where id = :id"
-
+"#,
+    items::route!(),
+    r#"
 [[route]]
 name = "texts"
 method = "GET"
@@ -49,7 +45,8 @@ lane = "slow"
 timeout = "60s"
 sql = "select 1 from pg_sleep(:seconds::float8)"
 
-"#;
+"#
+);
 
 /// Ends the backends of sessions with this name.
 pub fn terminate(postgres: &TlsPostgres, name: &str) {

@@ -1,14 +1,17 @@
 //! A private Postgres whose settings and life a test decides: stopped in any way, frozen, with a standby.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use pinion::demo::postgres::{Installation, find_binaries};
 use postgres::{Client, NoTls};
 
-use super::{PATIENCE, Signal, TempDir, send_signal};
+use super::certificates::Issued;
+use super::{PATIENCE, Signal, TempDir, process, send_signal};
 
 /// What a test may lose, and no other way in than the socket. Everything else is Postgres's default.
 const SETTINGS: &str = "
@@ -27,12 +30,26 @@ pub struct Cluster {
     /// Whose the cluster is, as Postgres does not run as root.
     account: Option<(u32, u32)>,
     server: Option<Child>,
+    /// Where it listens beside its socket.
+    address: Option<SocketAddr>,
 }
 
 impl Cluster {
     /// A new one with these lines at the end of its `postgresql.conf`, and `schema` in its database.
     pub fn start(settings: &str, schema: &str) -> Cluster {
-        let mut cluster = Cluster::empty();
+        Cluster::make(None, settings, schema)
+    }
+
+    /// The same, which also listens on a TCP port of its own and keeps it when it is started again.
+    pub fn on_tcp(settings: &str, schema: &str) -> Cluster {
+        let address = address_of_its_own();
+        let (ip, port) = (address.ip(), address.port());
+        let settings = format!("listen_addresses = '{ip}'\nport = {port}\n{settings}");
+        Cluster::make(Some(address), &settings, schema)
+    }
+
+    fn make(address: Option<SocketAddr>, settings: &str, schema: &str) -> Cluster {
+        let mut cluster = Cluster::empty(address);
         let data = cluster.data();
         let made = cluster
             .program("initdb")
@@ -50,7 +67,7 @@ impl Cluster {
 
     /// One that follows `primary`.
     pub fn standby_of(primary: &Cluster) -> Cluster {
-        let mut cluster = Cluster::empty();
+        let mut cluster = Cluster::empty(None);
         let data = cluster.data();
         let made = cluster
             .program("pg_basebackup")
@@ -65,7 +82,7 @@ impl Cluster {
         cluster
     }
 
-    fn empty() -> Cluster {
+    fn empty(address: Option<SocketAddr>) -> Cluster {
         let installation = find_binaries(None).expect("the tests need a Postgres installation");
         let root = rustix::process::geteuid().is_root();
         let cluster = Cluster {
@@ -73,6 +90,7 @@ impl Cluster {
             installation,
             account: root.then(account_of_postgres),
             server: None,
+            address,
         };
         for directory in [cluster.data(), cluster.sockets()] {
             std::fs::create_dir(&directory).expect("a directory");
@@ -112,12 +130,36 @@ impl Cluster {
 
     /// The socket that it listens on.
     pub fn socket(&self) -> PathBuf {
-        self.sockets().join(".s.PGSQL.5432")
+        self.sockets().join(format!(".s.PGSQL.{}", self.port()))
     }
 
     pub fn url(&self) -> String {
-        let sockets = self.sockets();
-        format!("postgres://postgres@/postgres?host={}", sockets.display())
+        let (sockets, port) = (self.sockets(), self.port());
+        let sockets = sockets.display();
+        format!("postgres://postgres@/postgres?host={sockets}&port={port}")
+    }
+
+    /// Where one of [`Cluster::on_tcp`] listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("it listens on TCP")
+    }
+
+    fn port(&self) -> u16 {
+        self.address.map_or(5432, |address| address.port())
+    }
+
+    /// Has TLS with this certificate from now on, also when it is started again.
+    pub fn encrypt(&self, issued: &Issued) {
+        for (name, text) in [
+            ("server.crt", &issued.chain_pem),
+            ("server.key", &issued.key_pem),
+        ] {
+            let path = self.data().join(name);
+            std::fs::write(&path, text).expect("a file");
+            self.give(&path);
+        }
+        self.configure("ssl = on\n");
+        self.reload();
     }
 
     fn program(&self, name: &str) -> Command {
@@ -209,14 +251,13 @@ impl Cluster {
     }
 
     fn signal_all(&self, signal: Signal) {
+        process::signal_all(&self.processes(), signal);
+    }
+
+    /// The server's processes, the one that opens sessions first.
+    pub fn processes(&self) -> Vec<u32> {
         let pid = self.pid();
-        send_signal(pid, signal);
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        for child in children.unwrap_or_default().split_whitespace() {
-            let child = child.parse().expect("a process id");
-            let child = rustix::process::Pid::from_raw(child).expect("not 0");
-            let _ = rustix::process::kill_process(child, signal); // it may have just ended
-        }
+        [vec![pid], process::children(pid)].concat()
     }
 
     pub fn promote(&self) {
@@ -228,15 +269,19 @@ impl Cluster {
         Client::connect(&self.url(), NoTls).expect("a session")
     }
 
-    /// Runs SQL; the first column of all rows, one a line.
+    /// Runs SQL; all rows, one a line, their columns separated by `|`.
     pub fn sql(&self, sql: &str) -> String {
         let messages = self.client().simple_query(sql);
         let messages = messages.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let rows = messages.iter().filter_map(|message| match message {
-            postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("").to_owned()),
+            postgres::SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        rows.collect::<Vec<_>>().join("\n")
+        let text = |row: &postgres::SimpleQueryRow| {
+            let columns = (0..row.len()).map(|column| row.get(column).unwrap_or(""));
+            columns.collect::<Vec<_>>().join("|")
+        };
+        rows.map(text).collect::<Vec<_>>().join("\n")
     }
 
     /// The process ids of the sessions of that application name.
@@ -264,6 +309,17 @@ impl Drop for Cluster {
             self.stop_immediately();
         }
     }
+}
+
+/// A free port of a loopback address that is used for nothing else: neither connections of others nor
+/// their listeners are on it, so that a server that is away for a while finds it free again.
+fn address_of_its_own() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 64 + number % 64, high, low);
+    let listener = TcpListener::bind((ip, 0)).expect("all of 127.0.0.0/8 is this machine");
+    listener.local_addr().expect("its address")
 }
 
 /// The user and group `postgres`, or `nobody`.

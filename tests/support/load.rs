@@ -13,24 +13,19 @@ use pinion::limits;
 use sonic_rs::JsonValueTrait;
 
 use super::cluster::Cluster;
-use super::{Client, PATIENCE, Response};
+use super::{Client, PATIENCE, Response, items};
 
 /// The tables that are asked. Nothing keeps a key from being written twice, so that it would show.
-pub const SCHEMA: &str = "
-create table items (id int4 primary key, name text not null);
-insert into items select n, 'item ' || n from generate_series(1, 1000) n;
-create table effects (key text not null);
-";
+pub const SCHEMA: &str = concat!(
+    items::table!(),
+    "create table effects (key text not null);
+"
+);
 
 /// The routes that are asked: each kind of statement, in batches and alone.
-pub const ROUTES: &str = r#"
-[[route]]
-name = "get_item"
-method = "GET"
-path = "/items/{id}"
-result = "one"
-sql = "select id, name from items where id = :id"
-
+pub const ROUTES: &str = concat!(
+    items::route!(),
+    r#"
 [[route]]
 name = "plain_item"
 method = "GET"
@@ -53,7 +48,8 @@ path = "/effects/{key}"
 result = "one"
 status = 201
 sql = "insert into effects (key) values (:key) returning key"
-"#;
+"#
+);
 
 /// Rows of a list.
 const LISTED: usize = 5;

@@ -7,6 +7,8 @@
 pub mod browser;
 pub mod certificates;
 pub mod cluster;
+pub mod echo;
+pub mod items;
 pub mod load;
 pub mod open_loop;
 pub mod process;
@@ -23,7 +25,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{kill_process, kill_process_group};
 
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
 
@@ -220,10 +222,13 @@ impl Server {
             directory,
         };
         let line = server.wait_for_line("listening on http");
-        let address = line.split("://").nth(1).expect("an address");
-        let address = address.split_whitespace().next().expect("an address");
-        server.address = address.parse().expect("an address");
+        server.address = address_in(&line);
         server
+    }
+
+    /// Where it listens for http or https, if that was asked for.
+    pub fn listens_on(&mut self, scheme: &str) -> SocketAddr {
+        address_in(&self.wait_for_line(&format!("listening on {scheme}://")))
     }
 
     /// Waits until every route can be answered.
@@ -313,19 +318,21 @@ impl Drop for Server {
     }
 }
 
+/// The address of the URL in a line of the log.
+fn address_in(line: &str) -> SocketAddr {
+    let address = line.split("://").nth(1).expect("an address");
+    let address = address.split_whitespace().next().expect("an address");
+    address.parse().expect("an address")
+}
+
 /// Sends a signal to one process. (A minimal system has no program for it.)
 pub fn send_signal(pid: u32, signal: Signal) {
-    kill_process(process(pid), signal).expect("the process is there");
+    kill_process(process::by_id(pid), signal).expect("the process is there");
 }
 
 /// Sends a signal to a whole process group, as a terminal does for Ctrl-C.
 pub fn send_group_signal(leader: u32, signal: Signal) {
-    kill_process_group(process(leader), signal).expect("the group is there");
-}
-
-fn process(pid: u32) -> Pid {
-    let pid = i32::try_from(pid).expect("the kernel's ids have 31 bits");
-    Pid::from_raw(pid).expect("not 0")
+    kill_process_group(process::by_id(leader), signal).expect("the group is there");
 }
 
 /// The binary with arguments, its output piped and none of the caller's settings. `TESTED_PINION` puts

@@ -1,14 +1,17 @@
-//! What the kernel knows of a process: its descriptors, its memory, its time.
+//! What the kernel knows of a process, its descriptors, its memory, its time; and what it does to one.
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 
 /// Its open descriptors.
 pub fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("its descriptors")
-        .count()
+    descriptors_if_any(pid).expect("its descriptors")
+}
+
+/// The same, unless the process is gone.
+pub fn descriptors_if_any(pid: u32) -> Option<usize> {
+    Some(std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
 }
 
 /// The number that its next descriptor will have.
@@ -25,7 +28,48 @@ pub fn lowest_free_descriptor(pid: u32) -> usize {
 /// Its resident memory in KiB, without the files that it maps: how much of the program is resident,
 /// and whose it is, changes with whoever else runs it.
 pub fn resident_kib(pid: u32) -> usize {
-    field_kib(&read(pid, "status"), "RssAnon:")
+    resident_kib_if_any(pid).expect("its memory")
+}
+
+/// The same, unless the process is gone.
+pub fn resident_kib_if_any(pid: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let size = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))?;
+    size.split_whitespace().next()?.parse().ok()
+}
+
+/// Its children, by their ids.
+pub fn children(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let ids = children.split_whitespace().map(|child| child.parse());
+    ids.map(|child| child.expect("a process id")).collect()
+}
+
+/// Sends each of them a signal, unless it has just ended by itself.
+pub fn signal_all(pids: &[u32], signal: Signal) {
+    for pid in pids {
+        let _ = kill_process(by_id(*pid), signal);
+    }
+}
+
+/// Processes that stand still (SIGSTOP) until it is dropped.
+pub struct Frozen(Vec<u32>);
+
+impl Frozen {
+    pub fn freeze(pids: Vec<u32>) -> Frozen {
+        signal_all(&pids, Signal::STOP);
+        Frozen(pids)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.0.reverse();
+        signal_all(&self.0, Signal::CONT);
+    }
 }
 
 /// The time that its threads have run, in whole hundredths of a second.
@@ -44,10 +88,9 @@ pub fn cpu_time(pid: u32) -> Duration {
 
 /// Lets it open no descriptor of this number or above. What is open stays open.
 pub fn limit_descriptors(pid: u32, limit: usize) {
-    let pid = Pid::from_raw(i32::try_from(pid).expect("the kernel's ids have 31 bits"));
     let mut both = getrlimit(Resource::Nofile);
     both.current = Some(limit as u64);
-    prlimit(pid, Resource::Nofile, both).expect("a lower limit is always granted");
+    prlimit(Some(by_id(pid)), Resource::Nofile, both).expect("a lower limit is always granted");
 }
 
 /// Lets this process have as many descriptors as it may.
@@ -82,8 +125,8 @@ fn read(pid: u32, name: &str) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("the process is there")
 }
 
-fn field_kib(text: &str, name: &str) -> usize {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.expect("a size").split_whitespace().next();
-    number.expect("a number").parse().expect("a number")
+/// A process as the kernel's calls name it.
+pub fn by_id(pid: u32) -> Pid {
+    let pid = i32::try_from(pid).expect("the kernel's ids have 31 bits");
+    Pid::from_raw(pid).expect("not 0")
 }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use socket2::{SockAddr, Socket, Type};
 
 use super::find;
 
@@ -25,6 +26,8 @@ pub enum When {
     After(usize),
     /// Instead of bytes that contain this, after they have passed so many times.
     Saying(&'static [u8], usize),
+    /// Within the next bytes that come at a time, once this part of them, in 256ths, has passed.
+    Within(u8),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +42,17 @@ pub enum How {
     Garbage(&'static [u8]),
 }
 
-/// Carries connections to a socket of Postgres until it is dropped.
+/// Carries connections to Postgres until it is dropped. Bytes pass as they are, so what is spoken may as
+/// well be TLS.
 pub struct Proxy {
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    socket: PathBuf,
-    /// For the next connection that something comes on.
-    next: Mutex<Option<Harm>>,
+    to: SockAddr,
+    /// One for each of the next connections that something comes on.
+    next: Mutex<VecDeque<Harm>>,
     /// One for each new connection, from its first byte.
     for_new: Mutex<VecDeque<Harm>>,
     /// A byte at a time.
@@ -61,11 +65,17 @@ struct Shared {
 }
 
 impl Proxy {
+    /// In front of a unix socket.
     pub fn start(socket: &Path) -> Proxy {
+        Proxy::to(SockAddr::unix(socket).expect("a path"))
+    }
+
+    /// In front of any address.
+    pub fn to(to: SockAddr) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
-            socket: socket.to_owned(),
+            to,
             next: Mutex::default(),
             for_new: Mutex::default(),
             dribbling: AtomicBool::new(false),
@@ -80,7 +90,8 @@ impl Proxy {
                     if shared.ended.load(Ordering::Relaxed) {
                         return;
                     }
-                    carry(client.expect("a connection"), &shared);
+                    // Where Postgres is away, so is the connection.
+                    let _ = carry(client.expect("a connection"), &shared);
                 }
             }
         });
@@ -96,12 +107,17 @@ impl Proxy {
 
     /// Harms the next connection that something comes on.
     pub fn harm(&self, when: When, how: How) {
-        *self.shared.next.lock().expect("no panic") = Some(Harm { when, how });
+        self.harm_next([Harm { when, how }]);
     }
 
-    /// Whether the last harm was done.
+    /// Harms connections that something comes on, one each, instead of what was to be done before.
+    pub fn harm_next(&self, harms: impl IntoIterator<Item = Harm>) {
+        *self.shared.next.lock().expect("no panic") = harms.into_iter().collect();
+    }
+
+    /// Whether all harm was done.
     pub fn has_harmed(&self) -> bool {
-        self.shared.next.lock().expect("no panic").is_none()
+        self.shared.next.lock().expect("no panic").is_empty()
     }
 
     /// Harms connections that are still to be opened, one each.
@@ -147,23 +163,25 @@ struct Both {
     let_go: AtomicBool,
 }
 
-fn carry(client: TcpStream, shared: &Arc<Shared>) {
-    client.set_nodelay(true).expect("no delay");
+fn carry(client: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
     // How soon it is seen that the socket is to be let go of.
     let often = Some(Duration::from_millis(10));
-    client.set_read_timeout(often).expect("a time-out");
-    let Ok(server) = UnixStream::connect(&shared.socket) else {
-        return; // Postgres is away, and so is the connection
-    };
+    client.set_read_timeout(often)?;
+    let server = Socket::new(shared.to.domain(), Type::STREAM, None)?;
+    server.connect(&shared.to)?;
+    if shared.to.is_ipv4() || shared.to.is_ipv6() {
+        server.set_tcp_nodelay(true)?;
+    }
     let both = Arc::<Both>::default();
     std::thread::spawn({
-        let client = client.try_clone().expect("a descriptor");
-        let server = server.try_clone().expect("a descriptor");
+        let (client, server) = (client.try_clone()?, server.try_clone()?);
         let (shared, both) = (shared.clone(), both.clone());
         move || carry_up(client, server, &shared, &both)
     });
     let shared = shared.clone();
     std::thread::spawn(move || carry_down(server, client, &shared, &both));
+    Ok(())
 }
 
 fn wait_while_held(shared: &Shared) {
@@ -172,7 +190,7 @@ fn wait_while_held(shared: &Shared) {
     }
 }
 
-fn carry_up(mut client: TcpStream, mut server: UnixStream, shared: &Shared, both: &Both) {
+fn carry_up(mut client: TcpStream, mut server: Socket, shared: &Shared, both: &Both) {
     let mut part = [0; 16 * 1024];
     while !both.let_go.load(Ordering::Relaxed) {
         let count = match client.read(&mut part) {
@@ -189,7 +207,7 @@ fn carry_up(mut client: TcpStream, mut server: UnixStream, shared: &Shared, both
     let _ = server.shutdown(Shutdown::Both);
 }
 
-fn carry_down(mut server: UnixStream, client: TcpStream, shared: &Shared, both: &Both) {
+fn carry_down(mut server: Socket, client: TcpStream, shared: &Shared, both: &Both) {
     let mut harm = shared.for_new.lock().expect("no panic").pop_front();
     let mut part = [0; 16 * 1024];
     while let Ok(count @ 1..) = server.read(&mut part) {
@@ -208,6 +226,10 @@ fn carry_down(mut server: UnixStream, client: TcpStream, shared: &Shared, both: 
                 whole
             }
             Some(Harm {
+                when: When::Within(part),
+                ..
+            }) => count * usize::from(*part) / 256,
+            Some(Harm {
                 when: When::Saying(..),
                 ..
             }) => 0,
@@ -217,7 +239,7 @@ fn carry_down(mut server: UnixStream, client: TcpStream, shared: &Shared, both: 
             break;
         }
         if let Some(Harm {
-            when: When::After(0) | When::Saying(..),
+            when: When::After(0) | When::Within(_) | When::Saying(..),
             how,
         }) = harm
         {
@@ -233,7 +255,7 @@ fn take_next(shared: &Shared, bytes: &[u8]) -> Option<Harm> {
     if let Some(Harm {
         when: When::Saying(words, times),
         ..
-    }) = &mut *next
+    }) = next.front_mut()
     {
         find(bytes, words)?;
         if *times > 0 {
@@ -241,7 +263,7 @@ fn take_next(shared: &Shared, bytes: &[u8]) -> Option<Harm> {
             return None;
         }
     }
-    next.take()
+    next.pop_front()
 }
 
 fn pass(mut client: &TcpStream, bytes: &[u8], shared: &Shared) -> bool {
@@ -254,7 +276,7 @@ fn pass(mut client: &TcpStream, bytes: &[u8], shared: &Shared) -> bool {
     })
 }
 
-fn end(mut client: &TcpStream, server: &UnixStream, how: How, both: &Both) {
+fn end(mut client: &TcpStream, server: &Socket, how: How, both: &Both) {
     match how {
         How::Close => {
             let _ = client.shutdown(Shutdown::Both);

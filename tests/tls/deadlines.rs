@@ -31,7 +31,7 @@ fn wait_for_end(socket: &mut TcpStream) {
 fn a_handshake_has_the_time_of_a_head() {
     let https = https(&["--header-timeout", "500ms"]);
     let hello = hello(&https);
-    let baseline = descriptors(&https.server);
+    let baseline = descriptors(https.server.pid());
     // Nothing, a part, all of it and then nothing more.
     for length in [0, 1, 100, hello.len()] {
         let mut socket = connect(https.address());
@@ -50,7 +50,7 @@ fn a_handshake_has_the_time_of_a_head() {
     assert!(start.elapsed() < PATIENCE);
     wait_for_end(&mut socket);
     wait_until("descriptors are back", || {
-        descriptors(&https.server) <= baseline
+        descriptors(https.server.pid()) <= baseline
     });
     assert_eq!(https.client().request("GET", "/health", None).status, 200);
 }
@@ -78,7 +78,7 @@ fn a_half_handshake_is_a_connection() {
 #[test]
 fn a_flood_that_is_never_read_is_cut_off() {
     let https = https(&["--write-timeout", "700ms"]);
-    let baseline = descriptors(&https.server);
+    let baseline = descriptors(https.server.pid());
     for target in ["/health", "/large/200000"] {
         let StreamOwned { mut conn, mut sock } = https.client().stream;
         while conn.is_handshaking() {
@@ -101,7 +101,7 @@ fn a_flood_that_is_never_read_is_cut_off() {
             assert!(start.elapsed() < PATIENCE, "it is not cut off");
         }
         wait_until("its descriptor is closed", || {
-            descriptors(&https.server) <= baseline
+            descriptors(https.server.pid()) <= baseline
         });
     }
     assert_eq!(https.client().request("GET", "/health", None).status, 200);

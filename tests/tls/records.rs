@@ -111,7 +111,7 @@ fn alert_to(https: &Https, bytes: &[u8]) -> Option<u8> {
 #[test]
 fn what_is_no_handshake_is_not_let_pass() {
     let https = https(&[]);
-    let baseline = descriptors(&https.server);
+    let baseline = descriptors(https.server.pid());
     let decode_error = Some(50);
     let ssl_2 = [
         0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10, 1, 0, 0x80, 3, 0,
@@ -129,7 +129,7 @@ fn what_is_no_handshake_is_not_let_pass() {
     );
     alert_to(&https, &b"\x16\x03\x01\x00\x00".repeat(1000));
     wait_until("descriptors are back", || {
-        descriptors(&https.server) <= baseline
+        descriptors(https.server.pid()) <= baseline
     });
     assert_eq!(https.client().request("GET", "/health", None).status, 200);
 }
@@ -191,7 +191,7 @@ fn fault_of(client: &mut Client<StreamOwned<ClientConnection, TcpStream>>) -> St
 #[test]
 fn what_comes_after_the_handshake_has_to_be_of_the_session() {
     let https = https(&[]);
-    let baseline = descriptors(&https.server);
+    let baseline = descriptors(https.server.pid());
     for (bytes, alert) in [
         (
             &b"\x17\x03\x03\x00\x20 this is not what was agreed on."[..],
@@ -208,7 +208,7 @@ fn what_comes_after_the_handshake_has_to_be_of_the_session() {
         );
     }
     wait_until("descriptors are back", || {
-        descriptors(&https.server) <= baseline
+        descriptors(https.server.pid()) <= baseline
     });
 }
 
@@ -237,7 +237,7 @@ fn keys_may_be_changed_but_not_for_ever() {
 #[test]
 fn a_request_that_was_cut_short_is_none() {
     let https = https(&[]);
-    let baseline = descriptors(&https.server);
+    let baseline = descriptors(https.server.pid());
     for request in [
         "GET /echo/x HTTP/1.1\r\nHost: a\r\n",
         "POST /length HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"text\":",
@@ -254,6 +254,6 @@ fn a_request_that_was_cut_short_is_none() {
         );
     }
     wait_until("descriptors are back", || {
-        descriptors(&https.server) <= baseline
+        descriptors(https.server.pid()) <= baseline
     });
 }

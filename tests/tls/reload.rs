@@ -83,8 +83,8 @@ fn the_next_connection_sees_the_next_certificate() {
 
 #[test]
 fn without_tls_the_signal_changes_nothing() {
-    let postgres = super::postgres();
-    let mut server = Server::start(super::ROUTES, &postgres.url(), &[]).ready();
+    let postgres = super::support::echo::postgres();
+    let mut server = Server::start(super::support::echo::ROUTES, &postgres.url(), &[]).ready();
     let mut open = server.client();
     assert_eq!(open.request("GET", "/echo/x", None).status, 200);
     server.signal(Signal::HUP);

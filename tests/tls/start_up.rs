@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::support::certificates::{Authority, Key, Leaf, Validity, openssl};
 use super::support::{Client, Signal, TempDir, ended, pinion};
-use super::{Https, ROUTES, https, https_of, postgres, start};
+use super::{Https, https, https_of, start};
 
 /// A server with such a certificate, and what it warns of.
 fn warned(leaf: &Leaf<'_>) -> (Https, String) {
@@ -23,35 +23,10 @@ fn warned(leaf: &Leaf<'_>) -> (Https, String) {
 
 /// What a server says that must not start.
 fn refused(certificate: &Path, key: &Path, more: &[&str]) -> String {
-    let postgres = postgres();
-    let directory = TempDir::new();
-    let routes = directory.file("routes.toml", ROUTES);
-    let mut command = pinion(&[
-        "serve",
-        "--cores",
-        "0",
-        "--listen",
-        "127.0.0.1:0",
-        "--routes",
-    ]);
-    command
-        .arg(routes)
-        .args(["--database-url", &postgres.url()]);
-    command
-        .arg("--tls-cert")
-        .arg(certificate)
-        .arg("--tls-key")
-        .arg(key);
-    command.args(more);
-    let (code, _, text) = ended(command);
-    assert_eq!(code, Some(1), "{text}");
-    let faults: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("error: "))
-        .collect();
-    assert_eq!(faults.len(), 1, "{text}");
-    assert_eq!(text.lines().last(), Some(faults[0]), "{text}");
-    faults[0].to_owned()
+    let [certificate, key] = [certificate, key].map(|path| path.to_string_lossy());
+    let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+    let listen = ["--listen", "127.0.0.1:0"];
+    super::support::echo::refused(&[&listen, &tls[..], more].concat())
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! Routes without a table: what they answer is what they are asked for.
+
+use std::sync::{Arc, Weak};
+
+use super::{Postgres, Server, Shared, TempDir, ended, pinion};
+
+/// Texts of any length, at once or after a while.
+pub const ROUTES: &str = r#"
+[api]
+title = "Echo"
+version = "1"
+
+[lane.slow]
+connections = 4
+
+[[route]]
+name = "echo"
+method = "GET"
+path = "/echo/{text}"
+result = "one"
+sql = "select :text::text as text"
+
+[[route]]
+name = "post_echo"
+method = "POST"
+path = "/echo"
+result = "one"
+sql = "select :text::text as text"
+[route.params]
+text = { in = "body" }
+
+[[route]]
+name = "large"
+method = "GET"
+path = "/large/{bytes}"
+result = "one"
+sql = "select repeat('x', :bytes::int4) as text"
+
+[[route]]
+name = "slow"
+method = "GET"
+path = "/slow/{seconds}"
+result = "one"
+lane = "slow"
+sql = "select 'slept' as text from pg_sleep(:seconds)"
+
+[[route]]
+name = "slow_cancellable"
+method = "GET"
+path = "/cancellable/{seconds}"
+result = "one"
+lane = "slow"
+cancel = true
+sql = "select 'slept' as text from pg_sleep(:seconds)"
+"#;
+
+/// A Postgres without any table, shared by the tests that run at the same time.
+pub fn postgres() -> Arc<Postgres> {
+    static SHARED: Shared = Shared::new(Weak::new());
+    Postgres::shared(&SHARED, || Postgres::start(""))
+}
+
+/// A server over these routes and `more`, and the Postgres that it needs.
+pub fn server(more: &str, flags: &[&str]) -> (Server, Arc<Postgres>) {
+    let postgres = postgres();
+    let flags = [&["--statement-timeout", "60s"], flags].concat();
+    let routes = format!("{ROUTES}{more}");
+    let server = Server::start(&routes, &postgres.url(), &flags).ready();
+    (server, postgres)
+}
+
+/// The fault that a server over these routes ends with, which it has to.
+pub fn refused(flags: &[&str]) -> String {
+    let postgres = postgres();
+    let directory = TempDir::new();
+    let mut command = pinion(&["serve", "--cores", "0", "--routes"]);
+    command.arg(directory.file("routes.toml", ROUTES));
+    command
+        .args(["--database-url", &postgres.url()])
+        .args(flags);
+    let (code, _, text) = ended(command);
+    assert_eq!(code, Some(1), "{text}");
+    let faults: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(faults.len(), 1, "{text}");
+    assert_eq!(text.lines().last(), Some(faults[0]), "{text}");
+    faults[0].to_owned()
+}
