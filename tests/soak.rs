@@ -1,5 +1,6 @@
-//! The soak: clients of all kinds, good and bad, at the same time, while Postgres, the machine and the
-//! server itself meet one fault after the other. Every answer is checked, every acknowledged write is
+//! The soak: clients of all kinds, good and bad, at the same time, some plain and some over TLS, while
+//! Postgres, the machine and the server itself meet one fault after the other. The way to Postgres is
+//! encrypted, too. Every answer is checked, every acknowledged write is
 //! looked up in the end, and nothing may be left behind.
 //!
 //! `soak/allowed.rs` says what may be answered when. `SOAK_MINUTES`, `SOAK_SEED` and `SOAK_OUT` change
@@ -18,6 +19,8 @@ mod clients;
 mod fault;
 #[path = "soak/faults/mod.rs"]
 mod faults;
+#[path = "soak/identity.rs"]
+mod identity;
 #[path = "soak/judge.rs"]
 mod judge;
 #[path = "soak/ledger.rs"]
@@ -34,6 +37,8 @@ mod schema;
 mod settings;
 #[path = "soak/talk.rs"]
 mod talk;
+#[path = "soak/ways.rs"]
+mod ways;
 #[path = "soak/windows.rs"]
 mod windows;
 #[path = "soak/wire.rs"]
@@ -41,18 +46,18 @@ mod wire;
 #[path = "soak/writes.rs"]
 mod writes;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ledger::Ledger;
+use ways::Ways;
 use windows::Windows;
 use writes::Writes;
 
 /// What all clients and the injector share.
 pub struct Soak {
-    pub address: SocketAddr,
+    pub ways: Ways,
     pub seed: u64,
     pub items: Vec<Item>,
     pub windows: Windows,

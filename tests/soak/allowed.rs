@@ -15,6 +15,9 @@
 //! | a client that does not read past the write timeout | right answers, then the end anywhere |
 //! | a client that resets, leaves, or waits for too long between two bytes | the end |
 //! | half-closed, or `connection: close` was asked for | all answers, then the end |
+//! | over TLS, any end but after a reset or in the drain | it is said (close_notify) before |
+//! | a handshake that does not go on | the end without a word, not before the time of a head |
+//! | something else where TLS is expected | an alert, a 400 or nothing, then the end |
 //! | in the drain | right answers, then the end between two answers |
 //!
 //! What an answer says of a write, and what the database has to hold in the end:
@@ -34,7 +37,7 @@ use crate::fault::Fault;
 pub enum Class {
     /// Only the server: `/health`, what is not found, faults of framing.
     Local,
-    /// The route's description and a place in flight, no connection: faults of values.
+    /// The route's description, a place in flight and no overload, but no connection: faults of values.
     Bound,
     /// A connection of the default lane; may be run again.
     Read,
@@ -95,9 +98,13 @@ pub fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
         // What is shorter than a statement may take is sat out.
         (Fault::FreezeShort | Fault::LockShort | Fault::Hog | Fault::Halt, _) => &[],
 
+        // Open connections go on with what they have agreed on.
+        (Fault::Renewal, _) => &[],
+
         // What is longer makes statements late, those behind them wait in vain, and connections that
         // have been silent for too long are given up.
-        (Fault::FreezeLong | Fault::FreezeOne, Bound) => &[],
+        // Who would wait for too long is refused before anything is looked at.
+        (Fault::FreezeLong | Fault::FreezeOne | Fault::LockLong, Bound) => &[Unavailable],
         (Fault::FreezeLong | Fault::FreezeOne, _) => match is_write {
             true => &[Unavailable, Unknown, TimedOut],
             false => &[Unavailable, TimedOut],

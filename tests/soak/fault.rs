@@ -48,10 +48,12 @@ pub enum Fault {
     Descriptors,
     /// The server itself is stopped for a while.
     Halt,
+    /// The server's certificate is replaced.
+    Renewal,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 21] = [
         Fault::EndOne,
         Fault::EndAll,
         Fault::Crash,
@@ -72,6 +74,7 @@ impl Fault {
         Fault::Hog,
         Fault::Descriptors,
         Fault::Halt,
+        Fault::Renewal,
     ];
 
     /// For the log and the picture.
@@ -97,13 +100,14 @@ impl Fault {
             Fault::Hog => "cores shared with hogs",
             Fault::Descriptors => "no descriptors",
             Fault::Halt => "server stopped (SIGSTOP)",
+            Fault::Renewal => "certificate replaced",
         }
     }
 
     /// How long it lasts, from the least to the most milliseconds; recovery comes on top.
     fn lasts(self) -> (usize, usize) {
         match self {
-            Fault::EndOne | Fault::EndAll | Fault::CutOne => (50, 50),
+            Fault::EndOne | Fault::EndAll | Fault::CutOne | Fault::Renewal => (50, 50),
             Fault::Crash | Fault::Restart => (300, 2500),
             Fault::FreezeShort | Fault::LockShort => (400, 1500),
             // The statement timeout of 4 s and the grace of 2 s are over then.
@@ -158,7 +162,10 @@ pub fn timetable(seed: u64, duration: Duration) -> Vec<Event> {
             .filter(|other| *other != fault && random.percent(COMPANY_PERCENT))
             // The crowd's idle connections would have every descriptor that is left, for as long as it
             // waits for its turn.
-            .filter(|other| (fault, *other) != (Fault::Crowd, Fault::Descriptors));
+            // Certificates can't be read without one.
+            .filter(|other| {
+                !matches!(fault, Fault::Crowd | Fault::Renewal) || *other != Fault::Descriptors
+            });
         let lasts = random.millis(least, most);
         let next = at + lasts + RECOVERY + random.millis(1000, 2500);
         if next + QUIET > duration {

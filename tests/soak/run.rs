@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use crate::clients::Clients;
 use crate::fault::{Event, Fault, timetable};
-use crate::faults::machine::descriptors;
-use crate::faults::proxy::Proxy;
 use crate::faults::{Injector, is_ready};
+use crate::identity::Identity;
 use crate::ledger::{Ledger, Outcome};
 use crate::picture::Picture;
 use crate::samples::Sampler;
-use crate::schema::{FLAGS, ROUTES, SCHEMA};
+use crate::schema::{ADMITTED, FLAGS, ROUTES, SCHEMA, USER};
 use crate::settings::Settings;
-use crate::support::random::Random;
-use crate::support::{PATIENCE, Postgres, Server, Signal};
+use crate::support::cluster::Cluster;
+use crate::support::process::{descriptors, descriptors_if_any};
+use crate::support::proxy::Proxy;
+use crate::support::{PATIENCE, Server, Signal};
+use crate::ways::Ways;
 use crate::windows::Windows;
 use crate::writes::Writes;
 use crate::{Item, Soak};
@@ -41,13 +43,12 @@ pub fn run(settings: &Settings) -> bool {
         events.len()
     );
     // In the order in which they are to be stopped, from the last to the first.
-    let mut postgres = Postgres::start(SCHEMA);
-    let random = Random::stream(settings.seed, "proxy");
-    let proxy = Proxy::start(postgres.socket(), random);
-    let url = format!("postgres://soak@{}/shop", proxy.address);
-    let server = Server::start(ROUTES, &url, FLAGS).ready();
+    let mut identity = Identity::new();
+    let mut postgres = postgres(&identity);
+    let proxy = Proxy::to(postgres.address().into());
+    let (server, ways) = server(&proxy, &identity);
     let soak = Arc::new(Soak {
-        address: server.address,
+        ways,
         seed: settings.seed,
         items: items(&postgres),
         windows: Windows::default(),
@@ -58,14 +59,15 @@ pub fn run(settings: &Settings) -> bool {
         interrupted,
     });
     until_ready(&soak);
-    let baseline = descriptors(server.pid()).expect("it runs");
+    check_encryption(&soak, &postgres);
+    let baseline = descriptors(server.pid());
 
     let start = Instant::now();
     let (sampler, recoveries) = under_faults(
         &soak,
         settings,
         &events,
-        (&mut postgres, &proxy, server.pid()),
+        (&mut postgres, &proxy, &mut identity, server.pid()),
     );
     let mut report = String::new();
     if !soak.is_interrupted() {
@@ -82,16 +84,51 @@ pub fn run(settings: &Settings) -> bool {
     finish(&soak, settings, start, &sampler, &report)
 }
 
-/// Waits for every core; that of [`Server::ready`] may be any of them.
+/// One that lets the server in over TLS alone.
+fn postgres(identity: &Identity) -> Cluster {
+    let postgres = Cluster::on_tcp("jit = off\n", SCHEMA);
+    postgres.admit(ADMITTED);
+    postgres.encrypt(&identity.issue());
+    postgres
+}
+
+/// One that speaks plainly on one port and TLS on another.
+fn server(proxy: &Proxy, identity: &Identity) -> (Server, Ways) {
+    let [root, certificate, key] = identity.files();
+    let url = format!(
+        "postgres://{USER}@{}/postgres?sslmode=verify-full&channel_binding=require&sslrootcert={root}",
+        proxy.address
+    );
+    let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+    let plain = ["--listen", "http://127.0.0.1:0"];
+    let mut server = Server::start(ROUTES, &url, &[FLAGS, &tls, &plain].concat());
+    let [plain, tls] = ["http", "https"].map(|scheme| server.listens_on(scheme));
+    let ways = Ways::new(plain, tls, &identity.roots());
+    (server, ways)
+}
+
+/// The server's sessions with Postgres have to be what the soak is about.
+fn check_encryption(soak: &Soak, postgres: &Cluster) {
+    let kinds = postgres.sql(
+        "select distinct ssl from pg_stat_ssl join pg_stat_activity using (pid) \
+         where usename = 'soak'",
+    );
+    if kinds != "t" {
+        let what = format!("sessions with Postgres are encrypted: {kinds:?}");
+        soak.ledger.wrong_fact(&what);
+    }
+}
+
+/// Waits for every core.
 fn until_ready(soak: &Soak) {
     let start = Instant::now();
-    while !is_ready(soak.address) && !soak.is_interrupted() {
+    while !is_ready(soak.ways.plain) && !soak.is_interrupted() {
         assert!(start.elapsed() < PATIENCE, "not all cores get ready");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-fn items(postgres: &Postgres) -> Vec<Item> {
+fn items(postgres: &Cluster) -> Vec<Item> {
     let rows = postgres.sql("select slug, tag, mark from items order by id");
     let item = |row: &str| {
         let mut columns = row.split('|').map(str::to_owned);
@@ -112,7 +149,7 @@ fn under_faults(
     soak: &Arc<Soak>,
     settings: &Settings,
     events: &[Event],
-    (postgres, proxy, server): (&mut Postgres, &Proxy, u32),
+    (postgres, proxy, identity, server): (&mut Cluster, &Proxy, &mut Identity, u32),
 ) -> (Sampler, Recoveries) {
     let mut sampler = Sampler::start(server);
     let start = Instant::now();
@@ -122,6 +159,7 @@ fn under_faults(
             soak,
             postgres,
             proxy,
+            identity,
             server,
         };
         let injector = scope.spawn(move || injector.run(events));
@@ -178,12 +216,12 @@ fn print_progress(soak: &Soak, sampler: &Sampler) {
 }
 
 /// With all clients gone, nothing of them may be left.
-fn check_left_overs(soak: &Soak, server: &Server, postgres: &Postgres, baseline: usize) {
+fn check_left_overs(soak: &Soak, server: &Server, postgres: &Cluster, baseline: usize) {
     let start = Instant::now();
     let mut open = 0;
     let mut busy = String::new();
     while start.elapsed() < PATIENCE && !soak.is_interrupted() {
-        open = descriptors(server.pid()).unwrap_or(0);
+        open = descriptors_if_any(server.pid()).unwrap_or(0);
         busy = postgres.sql(
             "select count(*) from pg_stat_activity where usename = 'soak' and state <> 'idle'",
         );
@@ -219,7 +257,7 @@ fn drain(soak: &Arc<Soak>, mut server: Server) {
     }
 }
 
-fn verify(soak: &Soak, postgres: &Postgres, report: &mut String) {
+fn verify(soak: &Soak, postgres: &Cluster, report: &mut String) {
     let (writes, done) = soak.writes.totals();
     let compared = soak.writes.verify(postgres, &soak.ledger);
     let _ = writeln!(
@@ -238,6 +276,11 @@ fn describe(soak: &Soak, recoveries: &Recoveries, report: &mut String) {
         ledger.counted(Outcome::Excused),
         ledger.counted(Outcome::Ended),
         ledger.health_slowest()
+    );
+    let (full, resumed) = soak.ways.handshakes();
+    let _ = writeln!(
+        report,
+        "{full} TLS handshakes, {resumed} sessions taken up again"
     );
     for (words, count) in ledger.excuses() {
         let _ = writeln!(report, "  excused {count:7} × {words}");

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::Soak;
-use crate::faults::machine::{descriptors, resident_kib};
 use crate::ledger::Outcome;
+use crate::support::process::{descriptors_if_any, resident_kib_if_any};
 
 /// What the resident memory of quiet moments may gain from the second quarter of a run to the last:
 /// allocators keep some of what bursts took, and a leak of a few bytes a request is more than this by
@@ -58,8 +58,8 @@ impl Sampler {
         let seconds = (now - self.last.0).as_secs_f64().max(1e-3);
         let sample = Sample {
             at: now - self.start,
-            resident_kib: resident_kib(self.pid)?,
-            descriptors: descriptors(self.pid)?,
+            resident_kib: resident_kib_if_any(self.pid)?,
+            descriptors: descriptors_if_any(self.pid)?,
             right_rate: (right - self.last.1) as f64 / seconds,
             excused_rate: (excused - self.last.2) as f64 / seconds,
             quiet: soak.windows.between(now, now).is_empty(),

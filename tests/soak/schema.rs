@@ -18,7 +18,7 @@ pub const ACCOUNTS: usize = 4;
 
 /// No write is made unique by the database but `reservations`: one that was done twice must show.
 pub const SCHEMA: &str = "
-create role soak login;
+create role soak login password 'of the soak';
 
 create table items (
     id int4 primary key, slug text not null unique, tag uuid not null unique, mark text not null
@@ -60,6 +60,15 @@ grant select, insert, update on all tables in schema public to soak;
 analyze;
 ";
 
+/// Whom the server is to Postgres, in a URL.
+pub const USER: &str = "soak:of%20the%20soak";
+
+/// Who may come in how: the server with its password, and over TLS alone.
+pub const ADMITTED: &str = "
+local   all postgres     trust
+hostssl all soak     all scram-sha-256
+";
+
 /// The flags, beside the routes and the addresses. Times that a loaded machine may need are far from
 /// those that the soak waits for; buffers are small, so that a client that does not read is felt.
 pub const FLAGS: &[&str] = &[
@@ -71,6 +80,8 @@ pub const FLAGS: &[&str] = &[
     "4s",
     "--acquire-timeout",
     "4s",
+    "--queue-target",
+    "500ms",
     "--keep-alive",
     "10s",
     "--header-timeout",

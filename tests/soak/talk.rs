@@ -1,13 +1,15 @@
 //! A round of requests on a connection: sent as the manner says, answered in order, each judged.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::Soak;
-use crate::asks::Ask;
+use crate::asks::{Ask, Asks};
 use crate::judge::{judge, words};
 use crate::ledger::Outcome;
 use crate::support::Response;
 use crate::support::random::Random;
+use crate::ways::Way;
 use crate::wire::{Broken, Line};
 use crate::writes::Fate;
 
@@ -116,9 +118,7 @@ pub fn settle(
                 false
             }
         },
-        Err(Broken::Closed | Broken::Cut)
-            if line.own_delay >= OWN_DELAY_MAX || soak.is_draining() =>
-        {
+        Err(Broken::Closed | Broken::Cut) if may_end(soak, line) => {
             give_up(soak, ask);
             false
         }
@@ -137,11 +137,20 @@ pub fn give_up(soak: &Soak, ask: &Ask) {
     soak.ledger.count(Outcome::Ended);
 }
 
-/// The server has to close now, and to say nothing before.
+/// Whether the server may end a connection at any place.
+fn may_end(soak: &Soak, line: &Line) -> bool {
+    line.own_delay >= OWN_DELAY_MAX || soak.is_draining()
+}
+
+/// The server has to close now, and to say nothing before; but over TLS, that it closes.
 pub fn expect_end(soak: &Soak, line: &mut Line, from: Instant) {
     let rest = line.rest();
     let faults = soak.windows.between(from, Instant::now());
     match rest {
+        Ok(rest) if rest.is_empty() && line.is_silent && !may_end(soak, line) => {
+            let what = "the end was not said";
+            soak.ledger.wrong_exchange(what, line, &faults);
+        }
         Ok(rest) if rest.is_empty() => soak.ledger.count(Outcome::Right),
         Ok(rest) => {
             let what = format!("{} bytes after the last answer", rest.len());
@@ -160,17 +169,53 @@ fn record(soak: &Soak, ask: &Ask, fate: Fate) {
     }
 }
 
-/// A connection, unless the soak is over or the server does not take it, which is a fault.
-pub fn connect(soak: &Soak) -> Option<Line> {
-    connected(soak, Line::connect(soak.address))
+/// A connection in the way of the client, unless the soak is over or the server does not take it, which is
+/// a fault.
+pub fn connect(asks: &mut Asks<'_>) -> Option<Line> {
+    connected(asks, Line::connect)
 }
 
 /// See [`Line::narrow`].
-pub fn connect_narrow(soak: &Soak) -> Option<Line> {
-    connected(soak, Line::narrow(soak.address))
+pub fn connect_narrow(asks: &mut Asks<'_>) -> Option<Line> {
+    connected(asks, Line::narrow)
 }
 
-fn connected(soak: &Soak, line: std::io::Result<Line>) -> Option<Line> {
+/// One on which no TLS is spoken, whatever the way.
+pub fn connect_bare(asks: &Asks<'_>) -> Option<Line> {
+    taken(asks.soak, Line::connect(asks.soak.ways.address(asks.way)))
+}
+
+fn connected(
+    asks: &mut Asks<'_>,
+    connect: impl Fn(SocketAddr) -> std::io::Result<Line>,
+) -> Option<Line> {
+    let soak = asks.soak;
+    loop {
+        let mut line = taken(soak, connect(soak.ways.address(asks.way)))?;
+        if asks.way == Way::Plain {
+            return Some(line);
+        }
+        match line.encrypt(soak.ways.session(&mut asks.random)) {
+            Ok(()) => {
+                line.session().inspect(|session| soak.ways.count(session));
+                return Some(line);
+            }
+            Err(_) if soak.is_draining() => return None,
+            // Its time may have been over: of a client that did not get to run, or of a server that was
+            // stopped.
+            Err(_) if line.own_delay >= OWN_DELAY_MAX => soak.ledger.count(Outcome::Ended),
+            Err(error) => {
+                soak.ledger.lost_fact(&format!("no handshake: {error}"));
+                return None;
+            }
+        }
+        if !soak.goes_on() {
+            return None;
+        }
+    }
+}
+
+fn taken(soak: &Soak, line: std::io::Result<Line>) -> Option<Line> {
     match line {
         Ok(line) => Some(line),
         Err(_) if soak.is_draining() => None,

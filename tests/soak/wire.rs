@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{PATIENCE, Response, find};
+use crate::ways::Session;
 
 /// Bytes of one direction that are remembered for a report.
 const REMEMBERED_MAX: usize = 256 * 1024;
@@ -14,6 +15,10 @@ const REMEMBERED_MAX: usize = 256 * 1024;
 /// A connection as a client sees it.
 pub struct Line {
     stream: TcpStream,
+    /// Of one over TLS.
+    session: Option<Session>,
+    /// The server has ended without a word, where TLS has one for it.
+    pub is_silent: bool,
     /// What was sent in this round.
     pub sent: Vec<u8>,
     /// What was received in this round.
@@ -62,12 +67,28 @@ impl Line {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Line {
             stream,
+            session: None,
+            is_silent: false,
             sent: Vec::new(),
             received: Vec::new(),
             buffer: Vec::new(),
             last_step: Instant::now(),
             own_delay: Duration::ZERO,
         })
+    }
+
+    /// Shakes hands; from then on all bytes are those inside of TLS. The time that it takes is the client's
+    /// own, as far as the server's patience is concerned.
+    pub fn encrypt(&mut self, mut session: Session) -> std::io::Result<()> {
+        let outcome = session.shake_hands(&self.stream);
+        self.note_own_delay();
+        outcome?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
     }
 
     /// Forgets what the rounds before have sent and received.
@@ -80,7 +101,11 @@ impl Line {
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.note_own_delay();
         remember(&mut self.sent, bytes);
-        let sent = self.stream.write_all(bytes).is_ok();
+        let sent = match &mut self.session {
+            Some(session) => session.write(&self.stream, bytes),
+            None => self.stream.write_all(bytes),
+        };
+        let sent = sent.is_ok();
         self.last_step = Instant::now();
         sent
     }
@@ -88,6 +113,9 @@ impl Line {
     /// No more will be sent.
     pub fn half_close(&mut self) {
         // A server that has closed before has reset the connection.
+        if let Some(session) = &mut self.session {
+            let _ = session.say_end(&self.stream);
+        }
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -119,11 +147,6 @@ impl Line {
         Ok(std::mem::take(&mut self.buffer))
     }
 
-    /// Reads at most so many bytes; false at the end.
-    pub fn sip(&mut self, bytes: usize) -> Result<bool, Broken> {
-        self.fill_at_most(bytes)
-    }
-
     /// The time since the client's last step is its own from here on.
     pub fn note_own_delay(&mut self) {
         self.own_delay = self.own_delay.max(self.last_step.elapsed());
@@ -131,13 +154,12 @@ impl Line {
     }
 
     fn fill(&mut self) -> Result<bool, Broken> {
-        self.fill_at_most(64 * 1024)
-    }
-
-    fn fill_at_most(&mut self, bytes: usize) -> Result<bool, Broken> {
         self.note_own_delay();
-        let mut part = vec![0; bytes];
-        let count = self.stream.read(&mut part);
+        let mut part = vec![0; 64 * 1024];
+        let count = match &mut self.session {
+            Some(session) => session.read(&self.stream, &mut part),
+            None => self.stream.read(&mut part),
+        };
         self.last_step = Instant::now();
         match count {
             Ok(count) => {
@@ -146,6 +168,10 @@ impl Line {
                 Ok(count > 0)
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.is_silent = true;
+                Ok(false)
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Broken::Late),
             Err(error) => Err(Broken::Nonsense(format!("reading: {error}"))),
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::ledger::Ledger;
 use crate::schema::{ACCOUNTS, COUNTERS, OWN_COUNTERS, STOCK};
-use crate::support::Postgres;
+use crate::support::cluster::Cluster;
 
 /// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Writes {
     }
 
     /// Compares with the database; returns how many facts were compared.
-    pub fn verify(&self, postgres: &Postgres, ledger: &Ledger) -> usize {
+    pub fn verify(&self, postgres: &Cluster, ledger: &Ledger) -> usize {
         let list = self.list();
         let mut compared = 0;
         for (table, tokens) in [
@@ -247,7 +247,7 @@ fn tokens_of(
 fn compare_tokens(
     table: &str,
     tokens: &BTreeMap<u64, Bounds>,
-    postgres: &Postgres,
+    postgres: &Cluster,
     ledger: &Ledger,
 ) -> usize {
     let rows = postgres.sql(&format!(
@@ -273,7 +273,7 @@ fn compare_counts(
     what: &str,
     counts: &[Bounds],
     sql: &str,
-    postgres: &Postgres,
+    postgres: &Cluster,
     ledger: &Ledger,
 ) -> usize {
     let rows = postgres.sql(sql);

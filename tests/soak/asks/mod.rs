@@ -6,6 +6,7 @@ mod writes;
 use crate::Soak;
 use crate::allowed::Class;
 use crate::support::random::Random;
+use crate::ways::Way;
 use crate::writes::Write;
 
 /// A request and what is known of its answer.
@@ -60,7 +61,8 @@ impl Expect {
 pub struct Asks<'a> {
     pub soak: &'a Soak,
     pub random: Random,
-    name: String,
+    pub way: Way,
+    pub name: String,
     number: usize,
 }
 
@@ -101,9 +103,10 @@ const WRITES: &[(usize, Make)] = &[
 const WRITES_PERCENT: usize = 10;
 
 impl<'a> Asks<'a> {
-    pub fn new(soak: &'a Soak, name: &str) -> Asks<'a> {
+    pub fn new(soak: &'a Soak, name: &str, way: Way) -> Asks<'a> {
         Asks {
             soak,
+            way,
             random: Random::stream(soak.seed, name),
             name: name.to_owned(),
             number: 0,

@@ -1,16 +1,15 @@
 //! Clients that leave in the middle.
 
-use crate::Soak;
 use crate::asks::{Ask, Asks};
 use crate::ledger::Outcome;
-use crate::talk::{Manner, connect, give_up, round};
+use crate::talk::{Manner, connect, connect_bare, give_up, round};
 use crate::wire::Line;
 
 /// Connections that come and go: with nothing said, half a request, a whole one that nobody waits for.
-pub fn come_and_go(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn come_and_go(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         match asks.random.below(20) {
@@ -44,11 +43,35 @@ pub fn come_and_go(soak: &Soak, name: &str) {
     }
 }
 
-/// Statements whose clients go away while they run: they are cancelled.
-pub fn abandon(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+/// Handshakes that end in the middle: with part of the first message, all of it, or something else.
+pub fn leave_handshakes(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect_bare(&asks) else {
+            return;
+        };
+        let mut hello = soak.ways.session(&mut asks.random).hello();
+        match asks.random.below(4) {
+            0 => hello.truncate(asks.random.below(hello.len())),
+            1 => {
+                let place = asks.random.below(hello.len());
+                hello[place] ^= 1 << asks.random.below(8);
+            }
+            _ => {}
+        }
+        line.send(&hello);
+        soak.pause(asks.random.millis(0, 20));
+        leave(&mut asks, line);
+        soak.ledger.count(Outcome::Ended);
+        soak.pause(asks.random.millis(0, 100));
+    }
+}
+
+/// Statements whose clients go away while they run: they are cancelled.
+pub fn abandon(mut asks: Asks<'_>) {
+    let soak = asks.soak;
+    while soak.goes_on() {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         if asks.random.percent(30) {

@@ -1,6 +1,5 @@
 //! Requests whose framing is in doubt, behind good ones.
 
-use crate::Soak;
 use crate::allowed::Class;
 use crate::asks::{Ask, Asks, Expect};
 use crate::talk::{Manner, connect, round};
@@ -62,10 +61,10 @@ const MALFORMED: &[(&str, u16)] = &[
 ];
 
 /// Good requests, a malformed one, and what must not be taken for a request.
-pub fn send_malformed(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn send_malformed(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         let mut batch: Vec<Ask> = (0..asks.random.below(4)).map(|_| asks.any_read()).collect();

@@ -1,14 +1,13 @@
 //! Well-behaved clients: requests of every kind, one or many at a time, cut anywhere.
 
-use crate::Soak;
 use crate::asks::{Ask, Asks};
 use crate::talk::{Manner, connect, round};
 
 /// Rounds of a few requests of every kind, on connections of any length of life.
-pub fn pipeline(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn pipeline(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         let rounds = asks.random.between(1, 60);
@@ -43,10 +42,10 @@ fn ending(mut batch: Vec<Ask>) -> Vec<Ask> {
 }
 
 /// Hundreds of requests at once, far more than are answered at a time.
-pub fn pipeline_deeply(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn pipeline_deeply(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         let count = asks.random.between(100, 400);
@@ -62,10 +61,10 @@ pub fn pipeline_deeply(soak: &Soak, name: &str) {
 }
 
 /// A route that is always past its timeout.
-pub fn ask_overdue(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn ask_overdue(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         let batch: Vec<Ask> = (0..asks.random.between(1, 3))

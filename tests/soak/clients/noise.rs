@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use crate::Soak;
 use crate::asks::Asks;
 use crate::ledger::Outcome;
 use crate::support::random::Random;
-use crate::talk::connect;
+use crate::talk::{connect, connect_bare};
+use crate::ways::Way;
 use crate::wire::{Broken, Line};
 
 /// What may be answered to anything at all that asks for no slow route: never a 500.
@@ -15,10 +15,16 @@ const STATUSES: &[u16] = &[
 ];
 
 /// Sends what may or may not be requests, and reads until the end.
-pub fn send_noise(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn send_noise(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        // Where TLS is expected, noise may come in place of it, and is told so if it looks like HTTP.
+        let bare = asks.way == Way::Tls && asks.random.percent(30);
+        let line = match bare {
+            true => connect_bare(&asks),
+            false => connect(&mut asks),
+        };
+        let Some(mut line) = line else {
             return;
         };
         let bytes = match asks.random.percent(30) {
@@ -30,9 +36,13 @@ pub fn send_noise(soak: &Soak, name: &str) {
         line.send(first);
         line.send(second);
         line.half_close();
-        if let Err(what) = read_all(&mut line, || {
-            !soak.windows.between(from, Instant::now()).is_empty()
-        }) {
+        let read = match bare {
+            true => read_refusal(&mut line),
+            false => read_all(&mut line, || {
+                !soak.windows.between(from, Instant::now()).is_empty()
+            }),
+        };
+        if let Err(what) = read {
             let faults = soak.windows.between(from, Instant::now());
             soak.ledger.wrong_exchange(&what, &line, &faults);
         }
@@ -60,6 +70,18 @@ fn read_all(line: &mut Line, disturbed: impl Fn() -> bool) -> Result<(), String>
                 Err(broken) => Err(format!("noise: {broken:?} after the last answer")),
             };
         }
+    }
+}
+
+/// Takes an alert, a 400 or nothing, and the end.
+fn read_refusal(line: &mut Line) -> Result<(), String> {
+    /// The type of a record that is one (RFC 8446 §5.1).
+    const ALERT: u8 = 21;
+    match line.rest() {
+        Ok(rest) if rest.is_empty() || rest[0] == ALERT => Ok(()),
+        Ok(rest) if rest.starts_with(b"HTTP/1.1 400 ") => Ok(()),
+        Ok(rest) => Err(format!("noise was answered {:?}", rest.escape_ascii())),
+        Err(broken) => Err(format!("noise: {broken:?}")),
     }
 }
 

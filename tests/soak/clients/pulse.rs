@@ -2,16 +2,15 @@
 
 use std::time::Instant;
 
-use crate::Soak;
 use crate::asks::Asks;
 use crate::fault::Fault;
 use crate::talk::{Manner, connect, round};
 
 /// Asks for `/health` all the time, on one connection that is replaced now and then.
-pub fn ask_health(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn ask_health(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         for number in 0..asks.random.between(1, 200) {

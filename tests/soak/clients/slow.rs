@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use crate::Soak;
 use crate::asks::{Ask, Asks};
 use crate::ledger::Outcome;
-use crate::talk::{Manner, connect, connect_narrow, expect_end, give_up, round, settle};
+use crate::talk::{
+    Manner, connect, connect_bare, connect_narrow, expect_end, give_up, round, settle,
+};
 use crate::wire::{Broken, Line};
 
 /// The times of [`FLAGS`](crate::schema::FLAGS).
@@ -15,10 +17,10 @@ const WRITE_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes that come by and by but in time, some of them when they are asked for, and answers that are read
 /// by and by.
-pub fn trickle(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn trickle(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect_narrow(soak) else {
+        let Some(mut line) = connect_narrow(&mut asks) else {
             return;
         };
         for _ in 0..asks.random.between(1, 5) {
@@ -61,10 +63,10 @@ fn wait_for_continue(soak: &Soak, asks: &mut Asks<'_>, line: &mut Line) -> bool 
 }
 
 /// Heads and bodies that don't come in time: 408 and the end, not before the time is over.
-pub fn come_late(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn come_late(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         let mut ask = match asks.random.percent(50) {
@@ -96,11 +98,36 @@ pub fn come_late(soak: &Soak, name: &str) {
     }
 }
 
-/// Connections on which nothing is sent any more: closed without a word, not before the time.
-pub fn stay_idle(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+/// Handshakes that don't go on: the end without a word, not before the time of a head.
+pub fn come_late_with_a_handshake(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let from = Instant::now();
+        let Some(mut line) = connect_bare(&asks) else {
+            return;
+        };
+        let hello = soak.ways.session(&mut asks.random).hello();
+        line.send(&hello[..asks.random.below(hello.len())]);
+        expect_end(soak, &mut line, from);
+        expect_no_sooner(soak, &line, from, HEAD_AND_BODY_TIME);
+    }
+}
+
+/// The server may not have ended a connection before that time.
+fn expect_no_sooner(soak: &Soak, line: &Line, from: Instant, time: Duration) {
+    let took = from.elapsed();
+    if took < time.mul_f64(0.95) && !soak.is_draining() {
+        let faults = soak.windows.between(from, Instant::now());
+        let what = format!("closed after {took:?} already");
+        soak.ledger.wrong_exchange(&what, line, &faults);
+    }
+}
+
+/// Connections on which nothing is sent any more: closed without a word, not before the time.
+pub fn stay_idle(mut asks: Asks<'_>) {
+    let soak = asks.soak;
+    while soak.goes_on() {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         if asks.random.percent(50) {
@@ -110,20 +137,15 @@ pub fn stay_idle(soak: &Soak, name: &str) {
         line.next_round();
         let from = Instant::now();
         expect_end(soak, &mut line, from);
-        let took = from.elapsed();
-        if took < KEEP_ALIVE.mul_f64(0.95) && !soak.is_draining() {
-            let faults = soak.windows.between(from, Instant::now());
-            let what = format!("closed after {took:?} already");
-            soak.ledger.wrong_exchange(&what, &line, &faults);
-        }
+        expect_no_sooner(soak, &line, from, KEEP_ALIVE);
     }
 }
 
 /// Large answers that nobody reads, for longer than the server waits, or nearly.
-pub fn stop_reading(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn stop_reading(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect_narrow(soak) else {
+        let Some(mut line) = connect_narrow(&mut asks) else {
             return;
         };
         let batch: Vec<Ask> = (0..asks.random.between(20, 32))

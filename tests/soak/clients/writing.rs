@@ -7,12 +7,12 @@ use crate::talk::{Manner, connect, round};
 use crate::wire::Line;
 
 /// A counter that nobody else increases, and reservations that are made again.
-pub fn write_in_sequence(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
-    let number: usize = name.trim_start_matches("writer").parse().expect("a number");
-    let counter = number % OWN_COUNTERS;
+pub fn write_in_sequence(mut asks: Asks<'_>) {
+    let soak = asks.soak;
+    let number = asks.name.trim_start_matches("writer");
+    let counter = number.parse::<usize>().expect("a number") % OWN_COUNTERS;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         for _ in 0..asks.random.between(1, 100) {
@@ -52,10 +52,10 @@ fn one(soak: &Soak, asks: &mut Asks<'_>, line: &mut Line, ask: Ask) -> bool {
 }
 
 /// Transfers that lock two accounts in either order, so that some are ended as deadlocks.
-pub fn transfer(soak: &Soak, name: &str) {
-    let mut asks = Asks::new(soak, name);
+pub fn transfer(mut asks: Asks<'_>) {
+    let soak = asks.soak;
     while soak.goes_on() {
-        let Some(mut line) = connect(soak) else {
+        let Some(mut line) = connect(&mut asks) else {
             return;
         };
         for _ in 0..asks.random.between(1, 30) {

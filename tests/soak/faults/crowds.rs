@@ -24,7 +24,7 @@ pub fn overload(soak: &Soak, asks: &mut Asks<'_>, lasts: Duration) {
         let patient = asks.random.percent(50);
         let from = std::time::Instant::now();
         for _ in 0..BURST_CONNECTIONS {
-            let Some(mut line) = connect(soak) else {
+            let Some(mut line) = connect(asks) else {
                 break;
             };
             let nap = |asks: &mut Asks<'_>| match patient {
@@ -49,7 +49,7 @@ pub fn overload(soak: &Soak, asks: &mut Asks<'_>, lasts: Duration) {
 
 /// Connections that do nothing, past the bound. The last ones wait until there is room.
 pub fn crowd(soak: &Soak, asks: &mut Asks<'_>, lasts: Duration) {
-    let mut lines: Vec<Line> = (0..CROWD).map_while(|_| connect(soak)).collect();
+    let mut lines: Vec<Line> = (0..CROWD).map_while(|_| connect(asks)).collect();
     soak.pause(lasts);
     // Half of them leave, and the others have their turn.
     lines.drain(..CROWD.min(lines.len()) / 2);

@@ -2,8 +2,7 @@
 //! until the server is itself again.
 
 mod crowds;
-pub mod machine;
-pub mod proxy;
+mod machine;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -12,10 +11,14 @@ use std::time::{Duration, Instant};
 use crate::Soak;
 use crate::asks::Asks;
 use crate::fault::{Event, Fault};
-use crate::support::{PATIENCE, Postgres};
+use crate::identity::Identity;
+use crate::support::cluster::Cluster;
+use crate::support::process::Frozen;
+use crate::support::proxy::{Harm, How, Proxy, When};
+use crate::support::{PATIENCE, Signal, send_signal};
+use crate::ways::Way;
 use crate::wire::Line;
-use machine::{Frozen, Hogs, Shortage};
-use proxy::Proxy;
+use machine::{Hogs, Shortage};
 
 /// How long after it is ready again the server may still show traces of a fault.
 const RECOVERY: Duration = Duration::from_secs(1);
@@ -30,15 +33,16 @@ const CORES: &[usize] = &[0, 1];
 /// What the injector works on.
 pub struct Injector<'a> {
     pub soak: &'a Soak,
-    pub postgres: &'a mut Postgres,
+    pub postgres: &'a mut Cluster,
     pub proxy: &'a Proxy,
+    pub identity: &'a mut Identity,
     pub server: u32,
 }
 
 impl Injector<'_> {
     /// Goes through the timetable; returns each fault with the time that recovery took.
     pub fn run(mut self, events: &[Event]) -> Vec<(Fault, Duration)> {
-        let mut asks = Asks::new(self.soak, "injector");
+        let mut asks = Asks::new(self.soak, "injector", Way::Plain);
         let start = Instant::now();
         let mut recoveries = Vec::new();
         for event in events {
@@ -71,23 +75,21 @@ impl Injector<'_> {
             Fault::EndOne => self.end_backends(&[self.one_backend(asks)]),
             Fault::EndAll => self.end_backends(&self.backends()),
             Fault::Crash => {
-                self.postgres.crash();
+                self.postgres.stop_immediately();
                 soak.pause(lasts);
-                self.postgres.start_again();
+                self.postgres.launch();
             }
             Fault::Restart => {
-                self.postgres.stop();
+                self.postgres.stop_fast();
                 soak.pause(lasts);
-                self.postgres.start_again();
+                self.postgres.launch();
             }
             Fault::FreezeShort | Fault::FreezeLong => {
-                let postmaster = self.postgres.server_pid();
-                let all = [vec![postmaster], machine::children(postmaster)].concat();
-                let _frozen = Frozen::freeze(&all);
+                let _frozen = Frozen::freeze(self.postgres.processes());
                 soak.pause(lasts);
             }
             Fault::FreezeOne => {
-                let _frozen = Frozen::freeze(&[self.one_backend(asks)]);
+                let _frozen = Frozen::freeze(vec![self.one_backend(asks)]);
                 soak.pause(lasts);
             }
             Fault::TooMany => {
@@ -119,13 +121,18 @@ impl Injector<'_> {
                 "alter table away rename to changing",
                 lasts,
             ),
-            Fault::CutOne => self.cut(1, lasts),
-            Fault::CutMany => self.cut(asks.random.between(10, 60), lasts),
+            Fault::CutOne => self.cut(1, asks, lasts),
+            Fault::CutMany => self.cut(asks.random.between(10, 60), asks, lasts),
             Fault::Overload => crowds::overload(soak, asks, lasts),
             Fault::Crowd => crowds::crowd(soak, asks, lasts),
             Fault::Hog | Fault::Descriptors | Fault::Halt => {
                 let _lasting = self.begin(fault, asks);
                 soak.pause(lasts);
+            }
+            Fault::Renewal => {
+                self.identity.renew();
+                send_signal(self.server, Signal::HUP);
+                self.wait_until_renewed(asks);
             }
         }
     }
@@ -138,7 +145,7 @@ impl Injector<'_> {
                 let spare = asks.random.between(0, 3) as u64;
                 Box::new(Shortage::begin(self.server, spare))
             }
-            Fault::Halt => Box::new(Frozen::freeze(&[self.server])),
+            Fault::Halt => Box::new(Frozen::freeze(vec![self.server])),
             other => unreachable!("{other:?} does not last by itself"),
         }
     }
@@ -167,21 +174,48 @@ impl Injector<'_> {
         *asks.random.pick(&self.backends())
     }
 
-    /// Cuts replies until all are cut, or nobody has asked for so many in a while.
-    fn cut(&self, replies: usize, lasts: Duration) {
-        let before = self.proxy.cut_so_far();
-        self.proxy.cut(replies);
+    /// Cuts replies anywhere until all are cut, or nobody has asked for so many in a while.
+    fn cut(&self, replies: usize, asks: &mut Asks<'_>, lasts: Duration) {
+        let cuts: Vec<Harm> = (0..replies)
+            .map(|_| Harm {
+                when: When::Within(asks.random.number() as u8),
+                how: How::Close,
+            })
+            .collect();
+        self.proxy.harm_next(cuts);
         let start = Instant::now();
-        while self.proxy.cut_so_far() < before + replies && start.elapsed() < lasts.max(RECOVERY) {
+        while !self.proxy.has_harmed() && start.elapsed() < lasts.max(RECOVERY) {
             self.soak.pause(Duration::from_millis(5));
         }
-        self.proxy.cut(0);
+        self.proxy.harm_next([]);
+    }
+
+    /// Waits until fresh connections to every core see the certificate of now.
+    fn wait_until_renewed(&self, asks: &mut Asks<'_>) {
+        let ways = &self.soak.ways;
+        let mut sees_it = || {
+            let mut line = Line::connect(ways.tls).ok()?;
+            line.encrypt(ways.session(&mut asks.random)).ok()?;
+            let certificate = line.session()?.certificate()?;
+            Some(self.identity.is(certificate))
+        };
+        let start = Instant::now();
+        while !(0..READY_CONNECTIONS).all(|_| sees_it() == Some(true)) {
+            if start.elapsed() > PATIENCE {
+                let what = format!("not the new certificate after {PATIENCE:?}");
+                return self.soak.ledger.wrong_fact(&what);
+            }
+            if self.soak.is_interrupted() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until every core can answer every route; how long that takes is the server's to answer for.
     fn wait_until_ready(&self) -> bool {
         let start = Instant::now();
-        while !is_ready(self.soak.address) {
+        while !is_ready(self.soak.ways.plain) {
             if start.elapsed() > PATIENCE {
                 let what = format!("not ready {PATIENCE:?} after a fault was over");
                 self.soak.ledger.wrong_fact(&what);
