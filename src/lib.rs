@@ -42,6 +42,8 @@ pub mod guard;
 
 pub mod pg;
 
+pub mod redis;
+
 pub mod json;
 
 pub mod error;

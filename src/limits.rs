@@ -307,3 +307,32 @@ pub const RATE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the log is told of requests whose rate limit could not be decided.
 pub const RATE_FAILURES_TOLD_INTERVAL: Duration = Duration::from_secs(10);
+
+// ---- Redis ----
+
+/// How long a decision of a rate limit by Redis may take; then `on_store_failure` decides. Many times what a
+/// round trip within a data centre takes, and little beside what a request may. Flag `--redis-timeout`.
+pub const REDIS_TIMEOUT: Duration = Duration::from_millis(5);
+/// See [`REDIS_TIMEOUT`]: what the flag may say. Whoever would wait for longer has no need of a limit.
+pub const REDIS_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+
+/// Decisions in flight on a core's connection to Redis; past it `on_store_failure` decides at once. With 5 ms
+/// for each it is reached at 800,000 a second, and Redis does fewer. About 1 MiB.
+pub const REDIS_IN_FLIGHT_MAX: usize = 4096;
+
+/// Bytes of one reply of Redis; past it the connection is ended. The longest that is asked for, an error,
+/// has a few hundred.
+pub const REDIS_REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// Characters of an error of Redis that the log is told.
+pub const REDIS_WORDS_MAX: usize = 200;
+
+/// How long one attempt to connect to Redis may take, to its first decision.
+pub const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection to Redis with something in flight may be silent before it is opened anew. Nobody
+/// waits meanwhile; a Redis that saves its data may pause for some hundred milliseconds.
+pub const REDIS_SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a connection to Redis is idle before the kernel asks after its other end.
+pub const REDIS_KEEPALIVE: Duration = Duration::from_secs(60);

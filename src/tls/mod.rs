@@ -7,6 +7,7 @@
 //! rustls (64 KiB), as are empty records (32 in a row), key updates (32 without data between them)
 //! and requests to renegotiate (one, refused).
 
+mod client;
 mod files;
 mod handshake;
 mod server;
@@ -16,6 +17,7 @@ mod turns;
 #[cfg(test)]
 mod tests;
 
+pub use client::{ClientTls, Identity};
 pub use handshake::{handshake, handshake_in_turn};
 pub use server::{Error, ServerTls};
 pub use stream::TlsStream;
