@@ -222,6 +222,45 @@ pub struct Machine {
           default_value = "1h", help_heading = "Postgres")]
     pub recycle: Duration,
 
+    /// Redis or Valkey, where rate limits with `store = "redis"` are counted:
+    /// redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix:///PATH
+    #[arg(
+        long,
+        env = "PINION_REDIS_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Redis"
+    )]
+    pub redis_url: Option<String>,
+    /// How long a request may wait for Redis; then `on_store_failure` of its rate limit decides
+    #[arg(long, env = "PINION_REDIS_TIMEOUT", value_name = "TIME", value_parser = duration::parse,
+          default_value = "5ms", help_heading = "Redis")]
+    pub redis_timeout: Duration,
+    /// Who issues the certificate of Redis (PEM) [default: whoever this machine trusts]
+    #[arg(
+        long,
+        env = "PINION_REDIS_CA",
+        value_name = "FILE",
+        help_heading = "Redis"
+    )]
+    pub redis_ca: Option<PathBuf>,
+    /// Certificate to show to Redis, and those between it and its root (PEM)
+    #[arg(
+        long,
+        env = "PINION_REDIS_CERT",
+        value_name = "FILE",
+        help_heading = "Redis"
+    )]
+    pub redis_cert: Option<PathBuf>,
+    /// Its private key (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)
+    #[arg(
+        long,
+        env = "PINION_REDIS_KEY",
+        value_name = "FILE",
+        help_heading = "Redis"
+    )]
+    pub redis_key: Option<PathBuf>,
+
     /// Open client connections, over all cores
     #[arg(long, env = "PINION_MAX_CONNECTIONS", value_name = "N",
           default_value_t = limits::CONNECTIONS_MAX, help_heading = "Limits")]

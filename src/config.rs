@@ -1,5 +1,6 @@
 //! The flags, checked once and turned into settings that never change again.
 
+mod redis;
 mod tls;
 
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Postgres, per core.
     pub postgres: Postgres,
+    /// Redis, if there is one.
+    pub redis: Option<crate::redis::Settings>,
     /// Log filter.
     pub log: String,
     /// Log form.
@@ -172,6 +175,7 @@ impl Config {
                 queue_target: flags.queue_target,
                 recycle: flags.recycle,
             },
+            redis: redis::from_flags(flags)?,
             log: flags.log.clone(),
             log_format: flags.log_format,
         })
