@@ -14,6 +14,7 @@ pub mod open_loop;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod redis;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
