@@ -148,10 +148,7 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
 /// interrupted meanwhile.
 fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> Result<(), Fault> {
-    if let Some(rule) = rate_limit::in_redis(&api.guards.rate_limits) {
-        let name = &rule.name;
-        return Err(format!("[rate_limit.{name}]: store = \"redis\" needs --redis-url").into());
-    }
+    check_redis(&config, &api)?;
     let (api, target) = (Arc::new(api), Arc::new(target));
     server::prepare()?;
     // Before the first ring is used, so that a machine that can't have one is told why.
@@ -172,6 +169,25 @@ fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> 
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
     server::serve(config, &api, &target)?;
     Ok(())
+}
+
+/// What is counted in Redis needs to know where it is. That it is there at the start is not asked for.
+fn check_redis(config: &Config, api: &Api) -> Result<(), Fault> {
+    match (&config.redis, rate_limit::in_redis(&api.guards.rate_limits)) {
+        (None, Some(rule)) => {
+            let name = &rule.name;
+            Err(format!("[rate_limit.{name}]: store = \"redis\" needs --redis-url").into())
+        }
+        (Some(redis), Some(_)) if redis.target.is_encrypted() => {
+            redis.tls.load()?;
+            Ok(())
+        }
+        (Some(_), None) => {
+            tracing::warn!("--redis-url: no rate limit has store = \"redis\"");
+            Ok(())
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
 }
 
 fn load(path: &Path) -> Result<Api, Fault> {

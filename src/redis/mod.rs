@@ -203,6 +203,13 @@ impl Store {
 #[must_use]
 pub struct Deciding(Result<Rc<Ask>, Unavailable>);
 
+impl Deciding {
+    /// Whether it is known already that there will be no decision.
+    pub fn has_failed(&self) -> bool {
+        self.0.is_err()
+    }
+}
+
 impl Future for Deciding {
     type Output = Result<Decision, Unavailable>;
 

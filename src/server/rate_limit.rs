@@ -10,6 +10,8 @@
 //! following requests for it until it answers. And a rule holds [`limits::RATE_KEYS_MAX`] clients a core that have
 //! used some of their burst; see [`Table`] for what becomes of more.
 //!
+//! A rule with `store = "redis"` is decided there instead, for all servers that share it: see [`redis`].
+//!
 //! `--steer ip` saves the message for clients that connect directly: their core is the one that the kernel
 //! gives their connections to. It is no part of what makes it exact.
 
@@ -23,8 +25,9 @@ use std::time::Instant;
 
 use super::steering;
 use crate::api::Api;
-use crate::guard::rate_limit::{Client, Decision, Rule, Seed, Store, Table};
+use crate::guard::rate_limit::{Client, Decision, Rule, Seed, Store, Table, in_redis};
 use crate::limits;
+use crate::redis;
 use crate::ring::Ring;
 
 use owners::{Answer, Owners, Post};
@@ -38,6 +41,8 @@ pub enum Ruling {
     Known(Outcome),
     /// Another core has been asked.
     Asked(Answer),
+    /// Redis has been asked.
+    AskedRedis(redis::Deciding),
 }
 
 /// What a core is given at its start to decide with.
@@ -58,6 +63,8 @@ pub struct Limiter {
     cores: usize,
     seed: Seed,
     owners: Option<Rc<Owners>>,
+    /// `None` where no rule is counted there.
+    redis: Option<Rc<redis::Store>>,
     counts: Counts,
 }
 
@@ -101,9 +108,15 @@ pub fn seats(api: &Api, cores: usize) -> io::Result<Vec<Seat>> {
 }
 
 impl Limiter {
-    /// Starts to decide, and to answer the other cores.
-    pub fn start(ring: &Rc<Ring>, api: &Arc<Api>, seat: Seat) -> Limiter {
+    /// Starts to decide, and to answer the other cores. Rules that are counted in Redis need its settings.
+    pub fn start(
+        ring: &Rc<Ring>,
+        api: &Arc<Api>,
+        seat: Seat,
+        redis: Option<&redis::Settings>,
+    ) -> Limiter {
         let rules = &api.guards.rate_limits;
+        let redis = redis.filter(|_| in_redis(rules).is_some());
         let ledger = Rc::new(Ledger {
             ring: ring.clone(),
             api: api.clone(),
@@ -119,6 +132,7 @@ impl Limiter {
             cores: seat.cores,
             seed: seat.seed,
             owners,
+            redis: redis.map(|redis| redis::Store::start(ring, Arc::new(redis.clone()))),
             counts: Counts::default(),
         }
     }
@@ -132,8 +146,7 @@ impl Limiter {
     pub fn rule_on(&self, rule: usize, client: &Client<'_>) -> Ruling {
         match self.rule(rule).store {
             Store::Local => self.rule_locally(rule, client),
-            // There is no way to Redis yet, and start-up refuses such a rule.
-            Store::Redis => Ruling::Known(None),
+            Store::Redis => self.rule_in_redis(rule, client),
         }
     }
 
@@ -149,6 +162,18 @@ impl Limiter {
                 add(&self.counts.here);
                 Ruling::Known(self.ledger.decide(rule, key))
             }
+        }
+    }
+
+    fn rule_in_redis(&self, rule: usize, client: &Client<'_>) -> Ruling {
+        let declared = self.rule(rule);
+        let asked = self.redis.as_ref().map(|redis| {
+            let name = client.name(&declared.name);
+            redis.decide(&declared.rate, &name)
+        });
+        match asked {
+            Some(deciding) if !deciding.has_failed() => Ruling::AskedRedis(deciding),
+            _ => Ruling::Known(None),
         }
     }
 
@@ -176,6 +201,9 @@ impl Limiter {
 
     /// Tells the log where requests were decided.
     pub fn log_summary(&self) {
+        if let Some(redis) = &self.redis {
+            redis.tell_repeated();
+        }
         let counts = &self.counts;
         let (here, asked, undecided) = (&counts.here, &counts.asked, &counts.undecided);
         if here.get() + asked.get() + undecided.get() > 0 {
@@ -196,6 +224,8 @@ impl Ruling {
         match self {
             Ruling::Known(outcome) => outcome,
             Ruling::Asked(answer) => answer.await,
+            // Why there is none the log has been told.
+            Ruling::AskedRedis(deciding) => deciding.await.ok(),
         }
     }
 }

@@ -116,7 +116,7 @@ impl Shard {
             ..
         } = self;
         let database = Database::start(&ring, api.clone(), target, &config.postgres);
-        let limiter = Limiter::start(&ring, &api, seat);
+        let limiter = Limiter::start(&ring, &api, seat, config.redis.as_ref());
         let in_flight = config.limits.in_flight;
         let core = Rc::new(Core::new(&ring, api, limiter, database, in_flight));
         let house = House::new(config.limits.connections);
