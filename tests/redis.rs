@@ -9,6 +9,8 @@ mod fixture;
 mod outages;
 #[path = "redis/peers.rs"]
 mod peers;
+#[path = "redis/served.rs"]
+mod served;
 #[path = "redis/sessions.rs"]
 mod sessions;
 mod support;
