@@ -231,9 +231,12 @@ fn tables_of_the_file() {
     );
     let valid = one_route("result = \"one\"\nsql = \"select 1\"\n");
     let with = |head: &str| listed(&format!("{head}\n{valid}"));
+    let guards = guards::TABLES.join(", ");
     assert_eq!(
-        with("[cors]"),
-        ["1:2 unknown key \"cors\" in the file | known here: api, lane, route"]
+        with("[nonsense]"),
+        [format!(
+            "1:2 unknown key \"nonsense\" in the file | known here: api, lane, route, {guards}"
+        )]
     );
     assert_eq!(
         with("[lanes.a]"),

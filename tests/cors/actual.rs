@@ -223,3 +223,41 @@ fn without_the_table_nothing_is_said() {
     );
     assert_eq!(cors_fields(&response), []);
 }
+
+#[test]
+fn a_page_can_read_that_it_asks_too_often() {
+    let limited = r#"
+[rate_limit.once]
+requests = 1
+per = "1h"
+key = "ip"
+
+[[route]]
+name = "limited"
+method = "GET"
+path = "/limited"
+result = "one"
+sql = "select 1 as one"
+rate_limit = "once"
+"#;
+    let (server, _postgres) = server(&format!("{TABLE}{limited}"));
+    let origin = "Origin: https://shop.example\r\n";
+    for status in [200, 429, 429] {
+        let response = answer(&server, &request("GET /limited", origin));
+        assert_eq!(response.status, status, "{}", response.text());
+        let named = response.field("access-control-allow-origin");
+        assert_eq!(named, Some("https://shop.example"));
+        assert_eq!(response.field("vary"), Some("origin"));
+    }
+    let foreign = answer(&server, &request("GET /limited", "Origin: null\r\n"));
+    assert_eq!(
+        (foreign.status, cors_fields(&foreign)),
+        (429, vec![("vary", "origin")])
+    );
+    // To ask whether one may ask costs nothing.
+    let asked = format!("{origin}Access-Control-Request-Method: GET\r\n");
+    for _ in 0..3 {
+        let response = answer(&server, &request("OPTIONS /limited", &asked));
+        assert_eq!(response.status, 204);
+    }
+}
