@@ -280,7 +280,7 @@ fn describe(soak: &Soak, recoveries: &Recoveries, report: &mut String) {
     let (full, resumed) = soak.ways.handshakes();
     let _ = writeln!(
         report,
-        "{full} TLS handshakes, {resumed} sessions taken up again"
+        "{full} TLS sessions begun, {resumed} taken up again"
     );
     for (words, count) in ledger.excuses() {
         let _ = writeln!(report, "  excused {count:7} × {words}");
