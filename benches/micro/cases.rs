@@ -3,9 +3,11 @@
 //! anew.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use pinion::api::{BatchStatement, Bound, Found, Input, Method, Plan};
+use pinion::guard::rate_limit::{Key, OnStoreFailure, Rate, Rule, Seed, Store, Table};
 use pinion::guard::{Clock, Guards, Peer, Settings};
 use pinion::http::{
     BodyDecoder, Envelope, Head, HeadLimits, JSON, Parsed, Persistence, Response, imf_fixdate,
@@ -41,6 +43,7 @@ pub const CASES: &[Case] = &[
     case("route/miss", || route("/users/42/orders", None)),
     case("guard/plain", || guard(GET)),
     case("guard/browser", || guard(BROWSER)),
+    case("guard/rate_limit", rate_limit),
     case("bind/path", bind_path),
     case("bind/query", bind_query),
     case("bind/body", bind_body),
@@ -127,6 +130,26 @@ fn guard(input: &'static [u8]) -> Work {
         let mut visit = guards.begin(&request, Peer::default(), clock);
         visit.trail.end(clock.now);
         visit.trail.append(&mut out);
+        black_box(&out);
+    })
+}
+
+/// One of a hundred thousand clients, decided on by its core and told.
+fn rate_limit() -> Work {
+    let per = Duration::from_secs(3600);
+    let rate = Rate::new(1000, per, 1000).expect("a rate");
+    let (store, failure) = (Store::Local, OnStoreFailure::Allow);
+    let rule = Rule::new("default", (1000, per), rate, Key::Ip, store, failure);
+    let (seed, mut table, mut out) = (Seed::default(), Table::default(), Vec::new());
+    let mut next = 0u32;
+    Box::new(move || {
+        out.clear();
+        next = (next + 1) % 100_000;
+        let address = IpAddr::from(black_box(next).to_be_bytes());
+        let client = rule.client("route", Some(address), |_| None, |_| None);
+        let key = seed.key(0, &client);
+        let decision = table.decide(key, 1, &rule.rate, rule.when_full());
+        rule.append_fields(&decision.expect("it evicts"), &mut out);
         black_box(&out);
     })
 }
