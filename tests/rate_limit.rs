@@ -23,12 +23,12 @@ per = "31d"
 requests = 1000
 per = "31d"
 key = "header:X-Key"
+on_store_failure = "deny"
 
 [rate_limit.together]
 requests = 1000
 per = "31d"
 key = "route"
-on_store_failure = "deny"
 
 [rate_limit.three]
 requests = 3

@@ -61,9 +61,10 @@ pub enum Store {
 /// What becomes of a request that the store can't decide on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStoreFailure {
-    /// It is served, without RateLimit fields.
+    /// It is served, without RateLimit fields. In a local store that is full a new client takes the place
+    /// of another one.
     Allow,
-    /// It is refused (503).
+    /// It is refused (503), as is a new client where a local store is full.
     Deny,
 }
 
@@ -92,17 +93,19 @@ impl Rule {
         matches!(self.key, Key::Claim(_))
     }
 
-    /// Whom a request is counted for. `value` gives that of the header field or claim that the key names.
+    /// Whom a request is counted for. `header` gives the value of a header field of the request, `claim`
+    /// that of a claim of its identity, once that is known.
     pub fn client<'a>(
         &self,
         route: &'a str,
         address: Option<IpAddr>,
-        value: impl FnOnce(&str) -> Option<&'a [u8]>,
+        header: impl FnOnce(&str) -> Option<&'a [u8]>,
+        claim: impl FnOnce(&str) -> Option<&'a [u8]>,
     ) -> Client<'a> {
         let found = match &self.key {
             Key::Route => Some(Client::Route(route)),
-            Key::Header(name) => value(name).map(Client::Header),
-            Key::Claim(name) => value(name).map(Client::Claim),
+            Key::Header(name) => header(name).map(Client::Header),
+            Key::Claim(name) => claim(name).map(Client::Claim),
             Key::Ip => None,
         };
         let by_address =
@@ -152,26 +155,22 @@ mod tests {
     fn whom_a_request_is_counted_for() {
         let address = Some("192.0.2.1".parse().unwrap());
         let network = Client::Network(Network::V4(0xc000_0201));
-        let none = |_: &str| None;
-        assert_eq!(rule(Key::Ip).client("r", address, none), network);
-        assert_eq!(rule(Key::Ip).client("r", None, none), Client::Local);
-        assert_eq!(
-            rule(Key::Route).client("r", address, none),
-            Client::Route("r")
-        );
-        let value = |wanted: &'static str| move |name: &str| (name == wanted).then_some(&b"v"[..]);
-        let header = rule(Key::Header("x-key".to_owned()));
-        assert_eq!(
-            header.client("r", address, value("x-key")),
-            Client::Header(b"v")
-        );
-        assert_eq!(header.client("r", address, none), network);
-        let claim = rule(Key::Claim("sub".to_owned()));
-        assert_eq!(
-            claim.client("r", address, value("sub")),
-            Client::Claim(b"v")
-        );
-        assert_eq!(claim.client("r", None, none), Client::Local);
-        assert!(claim.needs_identity() && !header.needs_identity());
+        // A request whose fields and claims have one name each, and values of their own.
+        let client = |key, address| {
+            let header = |name: &str| (name == "sub").then_some(&b"field"[..]);
+            let claim = |name: &str| (name == "sub").then_some(&b"claim"[..]);
+            rule(key).client("r", address, header, claim)
+        };
+        assert_eq!(client(Key::Ip, address), network);
+        assert_eq!(client(Key::Ip, None), Client::Local);
+        assert_eq!(client(Key::Route, address), Client::Route("r"));
+        let header = |name: &str| Key::Header(name.to_owned());
+        assert_eq!(client(header("sub"), address), Client::Header(b"field"));
+        assert_eq!(client(header("x"), address), network);
+        let claim = |name: &str| Key::Claim(name.to_owned());
+        assert_eq!(client(claim("sub"), address), Client::Claim(b"claim"));
+        assert_eq!(client(claim("x"), None), Client::Local);
+        assert!(rule(claim("x")).needs_identity());
+        assert!(!rule(header("x")).needs_identity());
     }
 }

@@ -86,6 +86,11 @@ impl Core {
         self.limiter.log_summary();
     }
 
+    /// All that the core had to answer is; it ends when no other core needs it any more, or at `end`.
+    pub async fn finish(&self, end: Instant) {
+        self.limiter.finish(end).await;
+    }
+
     /// From now on every answer is the last of its connection.
     pub fn drain(&self) {
         self.draining.set(true);
@@ -214,9 +219,9 @@ impl Core {
             return Ok(None);
         };
         let declared = self.limiter.rule(rule);
-        let client = declared.client(&route.name, visit.client.address, |name| {
-            request.header(name)
-        });
+        let (address, header) = (visit.client.address, |name: &str| request.header(name));
+        // Nobody has an identity here: rules that count by a claim count by address.
+        let client = declared.client(&route.name, address, header, |_| None);
         match self.limiter.rule_on(rule, &client) {
             Ruling::Known(outcome) => match self.settle(rule, outcome, &mut visit.trail) {
                 Some(refused) => Err(refused),

@@ -5,10 +5,12 @@
 //! there and then; any other core asks it, by a message ([`Owners`]). No time is kept twice, so what is
 //! admitted is what the rule says, to the request.
 //!
-//! The bound of that: a core that does not answer within [`limits::RATE_PATIENCE`] (it stands still, or the
-//! server is stopping and it has gone home) leaves it to the rule's `on_store_failure`, as do the
-//! following requests for it until it answers. And a rule holds [`limits::RATE_KEYS_MAX`] clients a core that have
-//! used some of their burst; see [`Table`] for what becomes of more.
+//! The bound of that: a core that does not answer within [`limits::RATE_PATIENCE`], as it stands still, leaves it
+//! to the rule's `on_store_failure`, as do the following requests for it until it answers. And of one rule a
+//! core keeps [`limits::RATE_KEYS_MAX`] clients that have used some of their burst; see [`Table`] for what
+//! becomes of more. When the server stops, no core goes home while another one has something to answer.
+//!
+//! A request counts once it is there whole and its route is known, whatever its answer will be.
 //!
 //! A rule with `store = "redis"` is decided there instead, for all servers that share it: see [`redis`].
 //!
@@ -182,6 +184,13 @@ impl Limiter {
             Client::Network(network) => steering::core_of(*network, self.cores),
             // High bits, as tables use the low ones.
             _ => ((key >> 96) as usize * self.cores) >> 32,
+        }
+    }
+
+    /// This core has answered all that it had to; it goes on deciding for others that have not, until `end`.
+    pub async fn finish(&self, end: Instant) {
+        if let Some(owners) = &self.owners {
+            owners.finish(end).await;
         }
     }
 

@@ -157,6 +157,7 @@ impl Shard {
             let open = house.open.get();
             tracing::warn!(open, "gave up on connections at the drain timeout");
         }
+        core.finish(start + config.timeouts.drain).await;
         core.log_summary();
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Client, PATIENCE, Server, Signal, TempDir};
+use crate::support::{Client, PATIENCE, Server, Signal, TempDir, wait_until};
 use crate::{get, has_two_cores, server};
 
 const CONNECTIONS: usize = 8;
@@ -236,6 +236,39 @@ fn who_is_over_a_limit_is_not_forgotten_for_those_who_come() {
     );
     assert_eq!(get(&mut others, "/bursts/1", "x-key: 0.0\r\n").status, 200);
     assert_eq!(get(&mut others, "/bursts/1", "x-key: 0.0\r\n").status, 429);
+}
+
+#[test]
+fn a_server_that_stops_decides_to_the_end() {
+    if !has_two_cores() {
+        return;
+    }
+    let (server, _postgres) = server("", 2, &["--steer", "ip"]);
+    // All on one core: the other one has nothing to do any more when the server stops, but owns some.
+    let mut clients: Vec<Client> = (0..12).map(|_| server.client()).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        client.send(format!(
+            "GET /by_key/1 HTTP/1.1\r\nHost: a\r\nx-key: {index}\r\n"
+        ));
+    }
+    // Answered after those lines have been read.
+    assert_eq!(server.get("/health").status, 200);
+    server.signal(Signal::TERM);
+    wait_until("nobody listens any more", || {
+        TcpStream::connect(server.address).is_err()
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    for mut client in clients {
+        client.send("\r\n");
+        let response = client.response();
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert!(
+            response
+                .field("ratelimit")
+                .is_some_and(|value| value.contains(";r=999;"))
+        );
+    }
+    assert_eq!(server.exit().code(), Some(0));
 }
 
 #[test]

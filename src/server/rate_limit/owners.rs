@@ -11,13 +11,18 @@ use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Ledger, Outcome};
 use crate::limits;
 use crate::ring::{Event, EventWaker, Ring};
+
+/// How often a core that has finished looks whether the others have.
+const FINISH_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A core's mailbox, and its ways to those of all cores.
 pub struct Post {
@@ -25,6 +30,8 @@ pub struct Post {
     waker: EventWaker,
     /// By core.
     peers: Vec<Peer>,
+    /// Cores that may still ask.
+    asking: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -54,6 +61,7 @@ pub struct Owners {
     inbox: Receiver<Message>,
     waker: EventWaker,
     peers: Vec<Peer>,
+    asking: Arc<AtomicUsize>,
     /// By core.
     lines: Vec<RefCell<Line>>,
     /// There is something to send.
@@ -94,10 +102,12 @@ pub fn posts(cores: usize) -> io::Result<Vec<Post>> {
         Ok(Peer { mailbox, waker })
     });
     let peers: Vec<Peer> = peers.collect::<io::Result<_>>()?;
+    let asking = Arc::new(AtomicUsize::new(cores));
     let posts = inboxes.into_iter().zip(&peers).map(|(inbox, own)| Post {
         inbox,
         waker: own.waker.clone(),
         peers: peers.clone(),
+        asking: asking.clone(),
     });
     Ok(posts.collect())
 }
@@ -113,6 +123,7 @@ impl Owners {
             waker: post.waker,
             lines: post.peers.iter().map(|_| RefCell::default()).collect(),
             peers: post.peers,
+            asking: post.asking,
             to_send: Bell::default(),
             to_watch: Bell::default(),
         });
@@ -142,6 +153,15 @@ impl Owners {
             self.to_send.strike();
         }
         Answer(place)
+    }
+
+    /// This core asks no more. It goes on answering while others may ask, until `end`: what they still have
+    /// to answer is to be decided on, too.
+    pub async fn finish(&self, end: Instant) {
+        self.asking.fetch_sub(1, Ordering::AcqRel);
+        while self.asking.load(Ordering::Acquire) > 0 && self.ring.now() < end {
+            self.ring.sleep(FINISH_INTERVAL).await;
+        }
     }
 
     /// Sends what has been asked.
@@ -315,9 +335,6 @@ impl Bell {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
     use super::*;
     use crate::api::{self, Api};
     use crate::ring;
@@ -439,6 +456,34 @@ mod tests {
             second.peers[0].waker.wake();
             ring.sleep(Duration::from_millis(50)).await;
             assert_eq!(admitted(&first, 7, 20).await, 10);
+        });
+    }
+
+    #[test]
+    fn a_core_goes_home_when_nobody_can_ask_it_any_more() {
+        on_a_ring(|ring, mut posts, ledger| async move {
+            let second = Owners::start(&ring, 1, posts.pop().expect("two"), ledger());
+            let first = Owners::start(&ring, 0, posts.pop().expect("two"), ledger());
+            let home = Rc::new(Cell::new(false));
+            let (gone, far) = (home.clone(), ring.now() + Duration::from_secs(3600));
+            ring.spawn(async move {
+                second.finish(far).await;
+                gone.set(true);
+            });
+            ring.sleep(Duration::from_millis(50)).await;
+            assert!(!home.get());
+            assert_eq!(admitted(&first, 7, 20).await, 10);
+            first.finish(far).await;
+            ring.sleep(Duration::from_millis(50)).await;
+            assert!(home.get());
+        });
+    }
+
+    #[test]
+    fn nobody_is_waited_for_past_the_end() {
+        on_a_ring(|ring, mut posts, ledger| async move {
+            let first = Owners::start(&ring, 0, posts.swap_remove(0), ledger());
+            first.finish(ring.now() + Duration::from_millis(20)).await;
         });
     }
 
