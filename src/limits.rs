@@ -330,8 +330,9 @@ pub const REDIS_WORDS_MAX: usize = 200;
 /// How long one attempt to connect to Redis may take, to its first decision.
 pub const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection to Redis with something in flight may be silent before it is opened anew. Nobody
-/// waits meanwhile; a Redis that saves its data may pause for some hundred milliseconds.
+/// How much longer than the time that a decision may take a connection to Redis with something in flight may
+/// be silent before it is opened anew. Nobody waits meanwhile; a Redis that begins to save its data may pause
+/// for some hundred milliseconds.
 pub const REDIS_SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a connection to Redis is idle before the kernel asks after its other end.

@@ -205,9 +205,10 @@ impl Store {
             if now < deadline {
                 break;
             }
-            // The alarm is as late as that only if the core stood still. It may not have sent what it was
-            // to send, nor heard the answer, which is not Redis's fault.
-            if now > deadline + patience && !ask.pardoned.get() {
+            // It has only just been sent, or the alarm is so late that the core must have stood still: Redis
+            // has had no time to answer, or the core none to hear it. Once.
+            let is_cores = self.pass() <= ask.pass + 1 || now > deadline + patience;
+            if is_cores && !ask.pardoned.get() {
                 for ask in waiting.iter().filter(|ask| !ask.pardoned.replace(true)) {
                     ask.deadline.set(now + patience);
                 }
@@ -232,7 +233,7 @@ impl Store {
     fn silence_ends(&self) -> Option<Instant> {
         let open = self.open.borrow();
         let is_busy = open.as_ref().is_some_and(|open| open.pipeline.len() > 0);
-        is_busy.then(|| self.heard.get() + limits::REDIS_SILENCE_MAX)
+        is_busy.then(|| self.heard.get() + self.settings.timeout + limits::REDIS_SILENCE_MAX)
     }
 }
 

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,8 @@ impl std::error::Error for Unavailable {}
 /// One core's way to Redis.
 pub struct Store {
     ring: Rc<Ring>,
+    /// Counts the passes of the core.
+    heartbeat: Arc<AtomicU64>,
     settings: Arc<Settings>,
     /// `None` while there is no connection.
     open: RefCell<Option<Open>>,
@@ -108,6 +111,7 @@ impl Store {
     pub fn start(ring: &Rc<Ring>, settings: Arc<Settings>) -> Rc<Store> {
         let store = Rc::new(Store {
             ring: ring.clone(),
+            heartbeat: ring.heartbeat(),
             settings,
             open: RefCell::default(),
             waiting: RefCell::default(),
@@ -164,11 +168,13 @@ impl Store {
             self.tell(&Unavailable::Busy.to_string());
             return Err(Unavailable::Busy);
         }
-        let now = self.ring.now();
+        // Not the time of the pass, which may have begun long ago.
+        let now = Instant::now();
         if pipeline.len() == 0 {
             self.heard.set(now);
         }
-        let ask = Ask::new(rate, script::key(rate, name), now, self.settings.timeout);
+        let key = script::key(rate, name);
+        let ask = Ask::new(rate, key, (now, self.pass()), self.settings.timeout);
         let command = pipeline.ask(ask.clone());
         channel.write(|output| command.write_packed_command(output));
         let is_encrypted = channel.is_encrypted();
@@ -182,6 +188,10 @@ impl Store {
             self.wake_reader();
         }
         Ok(ask)
+    }
+
+    fn pass(&self) -> u64 {
+        self.heartbeat.load(Ordering::Relaxed)
     }
 
     fn wake_reader(&self) {

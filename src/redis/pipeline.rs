@@ -20,8 +20,9 @@ const ATTEMPTS_MAX: u8 = 3;
 pub(super) struct Ask {
     rate: Rate,
     key: Vec<u8>,
-    /// When, by the clock of the pass.
     pub(super) asked: Instant,
+    /// In which pass of the core.
+    pub(super) pass: u64,
     /// When it will have waited for long enough.
     pub(super) deadline: Cell<Instant>,
     /// That has been put off, which happens once.
@@ -32,11 +33,18 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    pub(super) fn new(rate: &Rate, key: Vec<u8>, asked: Instant, patience: Duration) -> Rc<Ask> {
+    /// Asked `asked` in this pass, for whoever waits for `patience`.
+    pub(super) fn new(
+        rate: &Rate,
+        key: Vec<u8>,
+        (asked, pass): (Instant, u64),
+        patience: Duration,
+    ) -> Rc<Ask> {
         Rc::new(Ask {
             rate: *rate,
             key,
             asked,
+            pass,
             deadline: Cell::new(asked + patience),
             pardoned: Cell::new(false),
             attempts: Cell::new(0),
@@ -198,7 +206,7 @@ mod tests {
     }
 
     fn ask(key: &str) -> Rc<Ask> {
-        Ask::new(&rate(), key.into(), Instant::now(), Duration::ZERO)
+        Ask::new(&rate(), key.into(), (Instant::now(), 0), Duration::ZERO)
     }
 
     fn admitted() -> Value {

@@ -63,6 +63,14 @@ fn ask(client: &mut Client, key: &str) -> Response {
     client.response()
 }
 
+/// Waits until the core of this connection has its own ones to Postgres and to Redis.
+fn wait_for_core(client: &mut Client) {
+    wait_until("the core", || {
+        let is_served = client.request("GET", "/free/x", None).status == 200;
+        is_served && ask(client, "warm").field("ratelimit").is_some()
+    });
+}
+
 /// Two servers, eight connections to each, and one client's limit: to the request.
 #[test]
 fn two_servers_admit_together_what_the_rule_says() {
@@ -76,6 +84,7 @@ fn two_servers_admit_together_what_the_rule_says() {
         .map(|number| {
             std::thread::spawn(move || {
                 let mut client = Client::connect(addresses[number % 2]);
+                wait_for_core(&mut client);
                 let mut statuses = Vec::new();
                 for _ in 0..25 {
                     // Some of them at a time, as a proxy would.
@@ -96,7 +105,9 @@ fn two_servers_admit_together_what_the_rule_says() {
     // Another client has a limit of its own, whichever server it asks.
     let mut remaining = Vec::new();
     for server in &servers {
-        let response = ask(&mut server.client(), "other");
+        let mut client = server.client();
+        wait_for_core(&mut client);
+        let response = ask(&mut client, "other");
         let field = response.field("ratelimit").expect("a field").to_owned();
         remaining.push((
             response.status,
@@ -113,6 +124,7 @@ fn a_client_is_told_what_redis_says() {
     let (redis, _postgres) = (Redis::start(&[]), postgres());
     let server = serve("deny", &redis.url(), &PATIENT);
     let mut client = server.client();
+    wait_for_core(&mut client);
     for left in (0..100).rev() {
         let response = ask(&mut client, "k");
         assert_eq!(response.status, 200);
@@ -141,7 +153,9 @@ fn a_client_is_told_what_redis_says() {
 fn no_value_of_a_header_reaches_redis() {
     let (redis, _postgres) = (Redis::start(&[]), postgres());
     let server = serve("deny", &redis.url(), &PATIENT);
-    assert_eq!(ask(&mut server.client(), "hunter2").status, 200);
+    let mut client = server.client();
+    wait_for_core(&mut client);
+    assert_eq!(ask(&mut client, "hunter2").status, 200);
     let keys = format!("{:?}", redis.command("KEYS *"));
     assert!(
         keys.contains("hundred") && !keys.contains("hunter2"),
@@ -155,7 +169,7 @@ fn killed_away_and_back() {
     let postgres = postgres();
     for (word, status) in [("allow", 200), ("deny", 503)] {
         let mut redis = Redis::stopped(&["appendonly yes", "appendfsync always"]);
-        let mut server = serve(word, &redis.url(), &PATIENT);
+        let mut server = serve(word, &redis.unix_url(), &PATIENT);
         server.wait_for_line("no connection to Redis");
         let mut client = server.client();
         let without = |response: &Response| {

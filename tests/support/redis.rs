@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, ConnectionLike, Value};
 
-use super::{PATIENCE, Signal, TempDir, send_signal};
+use super::{PATIENCE, Signal, TempDir, send_signal, wait_until};
 
 /// Ports that are tried: somebody else may take one between its choice and its use.
 const PORTS_TRIED: usize = 5;
@@ -37,7 +37,7 @@ impl Redis {
         redis
     }
 
-    /// One that is yet to be started, on a port that is free now.
+    /// One that is yet to be started.
     pub fn stopped(settings: &[&str]) -> Redis {
         Redis {
             directory: TempDir::new(),
@@ -48,15 +48,14 @@ impl Redis {
         }
     }
 
-    /// Starts it on what it had on disk when it was stopped; at first on other ports if its own are taken.
+    /// Starts it on what it has on disk. Its ports may be others than before, if somebody has taken those.
     pub fn launch(&mut self) {
-        let fixed = self.directory.path().join("redis.log").exists();
         for attempt in 1.. {
             if self.try_launch() {
                 return;
             }
             let log = self.log();
-            let taken = log.contains("in use") && !fixed && attempt < PORTS_TRIED;
+            let taken = log.contains("in use") && attempt < PORTS_TRIED;
             assert!(taken, "Redis does not start: {log}");
             self.port = free_port();
             self.tls_port = self.tls_port.map(|_| free_port());
@@ -105,6 +104,11 @@ impl Redis {
         format!("redis://{}", self.address())
     }
 
+    /// By its unix socket: nobody else can take that while it is stopped.
+    pub fn unix_url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
     pub fn tls_port(&self) -> u16 {
         self.tls_port.expect("it speaks TLS")
     }
@@ -139,8 +143,20 @@ impl Redis {
         self.server.as_ref().expect("it runs").id()
     }
 
+    /// It stands still from now on: not only has it been told to.
     pub fn freeze(&self) {
         send_signal(self.pid(), Signal::STOP);
+        // A thread at work stops when it next comes by the kernel.
+        wait_until("Redis to stand still", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("threads");
+            tasks.flatten().all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                let state = stat
+                    .rsplit_once(") ")
+                    .map(|(_, rest)| rest.starts_with('T'));
+                state.unwrap_or(true) // it has ended
+            })
+        });
     }
 
     pub fn thaw(&self) {
