@@ -233,6 +233,11 @@ fn revocation_lists_may_lie_in_a_directory() {
         directory.path().display()
     );
     let url = postgres.url("anyone", &settings);
+    // Those of others beside it, whichever is found first.
+    for number in 1..=4 {
+        let list = Authority::new(&format!("Stranger {number}")).revocation_list(&[1]);
+        directory.file(&format!("{number}123abcd.r0"), &list);
+    }
     for (serials, expected) in [
         (&[2, 3][..], Verdict::Encrypted),
         (&[2, 1], Verdict::Refused),
