@@ -62,14 +62,42 @@ pub enum Class {
 pub enum Refusal {
     /// 503 with Retry-After: nothing was done.
     Unavailable,
+    /// The same, because too many wait already ([`OVERLOADED`]).
+    Overloaded,
     /// 503 without it: it may have been done.
     Unknown,
     /// 504: it was ended, and nothing was done.
     TimedOut,
 }
 
-/// How a request of that class may be refused while that fault is active.
-pub fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
+/// The words of a refusal at the gate.
+pub const OVERLOADED: &str = "Too many requests at present";
+
+/// Whether a refusal is allowed to a request of that class while that fault is active.
+pub fn is_allowed(fault: Fault, class: Class, refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::Overloaded => class != Class::Local && holds_up(fault),
+        _ => allowed(fault, class).contains(&refusal),
+    }
+}
+
+/// Whether statements may wait for each other for half a second because of that fault: then it is an
+/// overload while it lasts, and who comes is refused before anything is looked at.
+fn holds_up(fault: Fault) -> bool {
+    !matches!(
+        fault,
+        Fault::EndOne
+            | Fault::CutOne
+            | Fault::AddColumn
+            | Fault::ChangeType
+            | Fault::RenameTable
+            | Fault::Crowd
+            | Fault::Renewal
+    )
+}
+
+/// How else a request of that class may be refused while that fault is active.
+fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
     use Class::{Bound, Changing, Counter, CounterWrite, Local, Ready, Transfer, Write};
     use Refusal::{TimedOut, Unavailable, Unknown};
     let is_write = matches!(class, Write | CounterWrite | Transfer);
@@ -103,8 +131,7 @@ pub fn allowed(fault: Fault, class: Class) -> &'static [Refusal] {
 
         // What is longer makes statements late, those behind them wait in vain, and connections that
         // have been silent for too long are given up.
-        // Who would wait for too long is refused before anything is looked at.
-        (Fault::FreezeLong | Fault::FreezeOne | Fault::LockLong, Bound) => &[Unavailable],
+        (Fault::FreezeLong | Fault::FreezeOne, Bound) => &[],
         (Fault::FreezeLong | Fault::FreezeOne, _) => match is_write {
             true => &[Unavailable, Unknown, TimedOut],
             false => &[Unavailable, TimedOut],

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sonic_rs::JsonValueTrait;
 
 use crate::Soak;
-use crate::allowed::{Class, Refusal, allowed};
+use crate::allowed::{Class, OVERLOADED, Refusal, is_allowed};
 use crate::asks::{Ask, Expect};
 use crate::ledger::Outcome;
 use crate::schema::STOCK;
@@ -53,7 +53,12 @@ pub fn judge(
         judge_error(ask, response, "")?;
     }
     let faults = soak.windows.between(from, until);
-    let excused = |fault| allowed(fault, ask.class).contains(&refusal);
+    // Without a body it is not told which of the two it is.
+    let or_overloaded = ask.head_only && refusal == Refusal::Unavailable;
+    let excused = |fault| {
+        is_allowed(fault, ask.class, refusal)
+            || or_overloaded && is_allowed(fault, ask.class, Refusal::Overloaded)
+    };
     if !faults.iter().any(|fault| excused(*fault)) {
         let class = ask.class;
         return Err(format!(
@@ -64,7 +69,7 @@ pub fn judge(
         outcome: Outcome::Excused,
         fate: match refusal {
             Refusal::Unknown => Fate::Unknown,
-            Refusal::Unavailable | Refusal::TimedOut => Fate::NotDone,
+            Refusal::Unavailable | Refusal::Overloaded | Refusal::TimedOut => Fate::NotDone,
         },
     })
 }
@@ -79,6 +84,7 @@ pub fn words(response: &Response) -> String {
 
 fn refusal(response: &Response) -> Option<Refusal> {
     match (response.status, response.field("retry-after")) {
+        (503, Some(_)) if words(response).ends_with(OVERLOADED) => Some(Refusal::Overloaded),
         (503, Some(_)) => Some(Refusal::Unavailable),
         (503, None) => Some(Refusal::Unknown),
         (504, None) => Some(Refusal::TimedOut),

@@ -81,7 +81,7 @@ pub const FLAGS: &[&str] = &[
     "--acquire-timeout",
     "4s",
     "--queue-target",
-    "500ms",
+    "2s",
     "--keep-alive",
     "10s",
     "--header-timeout",
