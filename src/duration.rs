@@ -65,15 +65,7 @@ mod tests {
         assert_eq!(parse_long("1y"), Ok(Duration::from_secs(31_536_000)));
         assert_eq!(parse_long("30d"), Ok(Duration::from_secs(2_592_000)));
         assert_eq!(parse_long("2h"), parse("2h"));
-        for text in [
-            "d",
-            "1 d",
-            "-1d",
-            "1dd",
-            "y",
-            "18446744073709551615y",
-            "5000000000y",
-        ] {
+        for text in ["d", "1 d", "-1d", "1dd", "y", "18446744073709551615y"] {
             assert!(parse_long(text).is_err(), "{text}");
         }
     }

@@ -119,7 +119,10 @@ fn an_address_that_is_steered_to_its_core() {
         assert_eq!(served, 1000, "{source}");
     }
     let line = server.wait_for_line("listening on http://[::1]");
-    let text = line.split("://").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let text = line
+        .split("://")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next());
     let address = text.and_then(|text| text.parse().ok()).expect("an address");
     let served = served(|_| from("::1", address), |_| request("/by_ip/1", ""));
     assert_eq!(served, 1000);
