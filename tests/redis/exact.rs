@@ -140,16 +140,17 @@ fn a_rule_with_other_numbers_begins_anew_and_the_old_one_is_as_it_was() {
     let redis = Redis::start(&[]);
     on_core(settings(&redis.url(), LONG), |ring, store| async move {
         up(&ring, &store).await;
-        let decide = async |requests, name: &str| {
-            let rate = per_hour(requests);
+        let decide = async |requests, burst, name: &str| {
+            let rate = Rate::new(requests, Duration::from_secs(3600), burst).expect("a rate");
             store.decide(&rate, name.as_bytes()).await.expect("decided")
         };
-        assert_eq!(decide(2, "n").await.remaining, 1);
-        assert_eq!(decide(2, "n").await.remaining, 0);
-        assert!(!decide(2, "n").await.admitted);
-        assert_eq!(decide(3, "n").await.remaining, 2);
-        assert!(!decide(2, "n").await.admitted);
-        assert_eq!(decide(2, "other").await.remaining, 1);
+        assert_eq!(decide(2, 2, "n").await.remaining, 1);
+        assert_eq!(decide(2, 2, "n").await.remaining, 0);
+        assert!(!decide(2, 2, "n").await.admitted);
+        assert_eq!(decide(3, 2, "n").await.remaining, 1);
+        assert_eq!(decide(2, 3, "n").await.remaining, 2);
+        assert!(!decide(2, 2, "n").await.admitted);
+        assert_eq!(decide(2, 2, "other").await.remaining, 1);
     });
 }
 

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use pinion::redis::Unavailable;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::fixture::{LONG, at_once, on_core, per_hour, settings, until, up};
-use crate::support::PATIENCE;
+use super::fixture::{LONG, at_once, on_core, per_hour, settings, until, up, with_ca};
+use crate::support::certificates::{Authority, Leaf};
+use crate::support::{PATIENCE, TempDir};
 
 /// What a Redis answers to the beginning of a session: SETNAME, LOAD and the first decision.
 const BEGINNING: &[u8] = b"+OK\r\n$40\r\n0123456789abcdef0123456789abcdef01234567\r\n\
@@ -37,7 +39,7 @@ fn fake(mut serve: impl FnMut(usize, TcpStream) + Send + 'static) -> String {
 }
 
 /// Reads what begins a session, to the last byte of it, and answers it.
-fn begin(stream: &mut TcpStream) {
+fn begin(stream: &mut (impl Read + Write)) {
     let mut text = String::new();
     while !text.ends_with(PROBE_END) {
         let part = read(stream);
@@ -48,7 +50,7 @@ fn begin(stream: &mut TcpStream) {
 }
 
 /// What one look brings; nothing at the end.
-fn read(stream: &mut TcpStream) -> String {
+fn read(stream: &mut impl Read) -> String {
     let mut part = vec![0; 1 << 18];
     let count = stream.read(&mut part).unwrap_or(0);
     String::from_utf8_lossy(&part[..count]).into_owned()
@@ -190,6 +192,54 @@ fn a_slow_writer() {
             let decision = deciding.await.expect("a decision");
             assert!(!decision.admitted);
             assert_eq!(decision.reset, Duration::from_micros(owed));
+        }
+    });
+}
+
+/// What is asked while others wait goes out with its pass, encrypted or not.
+#[test]
+fn over_tls_nobody_waits_for_the_answer_of_another() {
+    let (directory, authority) = (TempDir::new(), Authority::new("Of Redis"));
+    let ca = authority.file(&directory, "ca.crt");
+    let issued = authority.issue(&Leaf::default());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(issued.chain.clone(), issued.key())
+        .expect("a certificate");
+    let config = Arc::new(config);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let url = fake({
+        let asked = asked.clone();
+        move |_, stream| {
+            let session = ServerConnection::new(config.clone()).expect("a session");
+            let mut stream = StreamOwned::new(session, stream);
+            begin(&mut stream);
+            while asked.load(Ordering::Relaxed) < 3 {
+                let part = read(&mut stream);
+                assert!(!part.is_empty(), "the client went away");
+                asked.fetch_add(part.matches("EVALSHA").count(), Ordering::Relaxed);
+            }
+            stream.write_all(&ADMITTED.repeat(3)).expect("a write");
+            read(&mut stream);
+        }
+    });
+    let url = url.replace("redis://127.0.0.1", "rediss://localhost");
+    let settings = with_ca(settings(&url, LONG), &ca);
+    on_core(settings, |ring, store| async move {
+        up(&ring, &store).await;
+        let mut all = Vec::new();
+        for number in 1..=3 {
+            all.push(store.decide(&per_hour(10), b"n"));
+            until(&ring, "the question to be there", || {
+                asked.load(Ordering::Relaxed) == number
+            })
+            .await;
+        }
+        for deciding in all {
+            assert!(deciding.await.is_ok());
         }
     });
 }
