@@ -235,3 +235,18 @@ fn what_is_in_flight_is_bounded() {
         assert!(store.decide(&rate, b"n").await.is_ok());
     });
 }
+
+/// A core that stands still for longer than a decision may take has sent nothing meanwhile: that is no
+/// reason to go without one.
+#[test]
+fn what_the_core_is_late_with_is_decided_all_the_same() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let redis = Redis::start(&[]);
+    on_core(settings(&redis.url(), TIMEOUT), |ring, store| async move {
+        up(&ring, &store).await;
+        let deciding = store.decide(&per_hour(10), b"n");
+        std::thread::sleep(TIMEOUT * 3 / 2);
+        assert!(deciding.await.is_ok_and(|it| it.remaining == 9));
+        assert!(store.is_up());
+    });
+}
