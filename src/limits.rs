@@ -337,3 +337,52 @@ pub const REDIS_SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a connection to Redis is idle before the kernel asks after its other end.
 pub const REDIS_KEEPALIVE: Duration = Duration::from_secs(60);
+
+// ---- Authentication ----
+
+/// Bytes of a token; past it 401. Half of what a request head may have; those of large directories that list
+/// every group have 4 KiB.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Verified tokens that a core keeps, until they expire.
+pub const TOKENS_CACHED_MAX: usize = 8192;
+
+/// Bytes of them, about. Those of 1 KB fit in that number.
+pub const TOKENS_CACHED_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Keys that one token is tried with: one that names no key costs so many signatures at the most.
+pub const JWT_KEYS_TRIED_MAX: usize = 4;
+
+/// Usable keys of one JSON Web Key Set. Issuers publish two to ten.
+pub const JWKS_KEYS_MAX: usize = 32;
+
+/// Seconds by which `leeway` may let a token live longer than it says. More is no clock that is off.
+pub const TOKEN_LEEWAY_MAX: Duration = Duration::from_secs(600);
+
+/// `leeway` where the file does not say: clocks that are set by the network differ by less.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+
+/// Bytes of a file with keys or their hashes.
+pub const AUTH_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// API keys in one file, which are looked up by their hashes.
+pub const API_KEYS_MAX: usize = 10_000;
+
+/// Bytes of an API key as it is sent; past it 401.
+pub const API_KEY_BYTES_MAX: usize = 512;
+
+/// Bytes of the name of an API key.
+pub const API_KEY_NAME_BYTES_MAX: usize = 128;
+
+/// Time between two fetches of `jwks_url` at the least, whoever asks for keys that are not known.
+pub const JWKS_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// Time after which the keys are fetched again although nobody has asked for another one: so long a key that the
+/// issuer has withdrawn is still believed.
+pub const JWKS_REFRESH: Duration = Duration::from_secs(600);
+
+/// How long one fetch may take. The server does not listen before the first one has ended.
+pub const JWKS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of the document. The largest known have 20 KB.
+pub const JWKS_BYTES_MAX: u64 = 512 * 1024;

@@ -195,6 +195,7 @@ const NOTHING: Input<'static> = Input {
     header: &|_| None,
     content_type: None,
     body: b"",
+    claim: &|_| None,
 };
 
 fn bind(plan: Plan, input: Input<'static>) -> Work {

@@ -110,6 +110,7 @@ pub fn bound_user(plan: &Plan, user_id: usize) -> Bound {
         header: &|_| None,
         content_type: None,
         body: b"",
+        claim: &|_| None,
     };
     plan.bind(&input, &mut bound)
         .expect("a number is a user_id");

@@ -80,6 +80,7 @@ fn bind(plan: &Plan, body: &[u8]) -> Outcome {
         header: &|_| None,
         content_type: Some(b"application/json"),
         body,
+        claim: &|_| None,
     };
     let mut bound = Bound::default();
     plan.bind(&input, &mut bound)?;

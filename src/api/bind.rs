@@ -1,9 +1,13 @@
-//! A request's path, query, header fields and body → the binary parameters of its statement.
+//! A request's path, query, header fields, body and claims → the binary parameters of its statement.
 //!
 //! Every fault of every value is found before the answer is given. What is given and not declared is a fault
 //! too (`extra_forbidden`): a misspelt filter must not silently select everything. A query parameter given
 //! twice is a fault unless its type is an array, which takes them all. A route that declares nothing from the
 //! body does not look at it; an empty body is one without members.
+//!
+//! A claim binds as a member of a body does. One that is missing, null where that is no value, or not what the
+//! parameter takes, is nothing that the client could write in another way: whoever asks is not one of those
+//! whom the route is for, and that comes before any fault of the request.
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -28,6 +32,8 @@ pub struct Input<'a> {
     pub content_type: Option<&'a [u8]>,
     /// The decoded body.
     pub body: &'a [u8],
+    /// The JSON text of a claim of whoever asks, by its name.
+    pub claim: &'a dyn Fn(&str) -> Option<&'a str>,
 }
 
 /// Bound values, kept from request to request so that their memory is too.
@@ -99,6 +105,8 @@ pub enum BindFault {
     Malformed(&'static str),
     /// The request can be read, but its values are not what the route takes: 422.
     Invalid(Vec<Detail>),
+    /// The claims are not what the route takes: 403. For the log, not for the client.
+    Claims(Vec<Detail>),
 }
 
 impl BindFault {
@@ -106,7 +114,9 @@ impl BindFault {
     pub fn is_of_a_choice(&self) -> bool {
         match self {
             BindFault::MediaType | BindFault::ContentCoding | BindFault::Malformed(_) => false,
-            BindFault::Invalid(details) => details.iter().any(|detail| detail.kind == "enum"),
+            BindFault::Invalid(details) | BindFault::Claims(details) => {
+                details.iter().any(|detail| detail.kind == "enum")
+            }
         }
     }
 }
@@ -120,6 +130,7 @@ impl Plan {
             out,
             details: Details::default(),
         };
+        binding.claims(input.claim)?;
         binding.path(input.captures)?;
         if !self.query.is_empty() || input.query.is_some_and(|query| !query.is_empty()) {
             binding.query(input.query.unwrap_or_default())?;
@@ -148,6 +159,22 @@ struct Binding<'b> {
 }
 
 impl Binding<'_> {
+    fn claims<'a>(&mut self, claim: &dyn Fn(&str) -> Option<&'a str>) -> Result<(), BindFault> {
+        for &index in &self.plan.claims {
+            match claim(&self.plan.params[index].external) {
+                None => self.absent(index)?,
+                Some(raw) => match scan(raw.as_bytes()) {
+                    Ok(found) => self.json(index, raw, found.holds_nul)?,
+                    Err(message) => self.fault(index, "json_invalid", message),
+                },
+            }
+        }
+        match self.details.list.is_empty() {
+            true => Ok(()),
+            false => Err(BindFault::Claims(std::mem::take(&mut self.details.list))),
+        }
+    }
+
     fn path(&mut self, captures: &[&str]) -> Result<(), BindFault> {
         for (&index, raw) in self.plan.captures.iter().zip(captures) {
             let text = decode(raw, false)?;

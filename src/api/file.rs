@@ -71,6 +71,7 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
     let declared = Declared {
         lanes: lanes.iter().map(|lane| lane.name.clone()).collect(),
         rate_limits: guards::rate_limit::names(document.get("rate_limit")),
+        auth: guards::auth::declared(document.get("auth")),
     };
     let (routes, router) = read_routes(&mut faults, document, &declared);
     let guards = guards::read(&mut faults, document);

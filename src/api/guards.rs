@@ -1,5 +1,6 @@
 //! The tables of the guards: what stands between a request and its route, whatever the route.
 
+pub(super) mod auth;
 mod cors;
 mod proxy;
 pub(super) mod rate_limit;
@@ -11,11 +12,12 @@ use super::tree::Faults;
 use crate::guard::Settings;
 
 /// Their names.
-pub(super) const TABLES: &[&str] = &["cors", "proxy", "rate_limit", "security_headers"];
+pub(super) const TABLES: &[&str] = &["auth", "cors", "proxy", "rate_limit", "security_headers"];
 
 /// Reads them; what is not there has its default.
 pub(super) fn read(faults: &mut Faults<'_>, document: &DeTable<'_>) -> Settings {
     Settings {
+        auth: auth::read(faults, document.get("auth")),
         cors: cors::read(faults, document.get("cors")),
         proxy: proxy::read(faults, document.get("proxy")),
         rate_limits: rate_limit::read(faults, document.get("rate_limit")),

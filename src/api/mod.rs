@@ -18,6 +18,7 @@ mod pinned;
 mod plan;
 mod planning;
 mod route;
+mod route_auth;
 pub mod router;
 mod scan;
 mod settings;

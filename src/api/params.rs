@@ -26,6 +26,8 @@ pub enum In {
     Body,
     /// A header field.
     Header,
+    /// A claim of whoever asks.
+    Claim,
 }
 
 impl In {
@@ -36,6 +38,7 @@ impl In {
             In::Query => "query",
             In::Body => "body",
             In::Header => "header",
+            In::Claim => "claim",
         }
     }
 }
@@ -47,7 +50,7 @@ pub struct Param {
     pub name: String,
     /// Where its value stands.
     pub source: In,
-    /// Its name in the request: the header field's, otherwise `name`.
+    /// Its name in the request: the header field's or the claim's, otherwise `name`.
     pub external: String,
     /// The type that the file pins; Postgres infers it otherwise.
     pub pinned: Option<Type>,
@@ -180,13 +183,13 @@ impl Entry<'_> {
             .and_then(|value| literal(faults, value));
         let pinned = self.pinned(faults);
         let constraints = self.constraints(faults);
-        let header = self.header(faults, source);
+        let external = self.external(faults, source);
         // The rest was read for its faults' sake.
         let source = source?;
         let param = Param {
             name: self.name.to_owned(),
             source,
-            external: header.unwrap_or_else(|| self.name.to_owned()),
+            external: external.unwrap_or_else(|| self.name.to_owned()),
             pinned,
             constraints,
             default,
@@ -218,16 +221,12 @@ impl Entry<'_> {
             }
             return None;
         };
-        if text.value == "claim" {
-            let message = "in = \"claim\" is not built yet: it comes with authentication";
-            faults.add(text.span, message);
-            return None;
-        }
         let words = [
             ("path", In::Path),
             ("query", In::Query),
             ("body", In::Body),
             ("header", In::Header),
+            ("claim", In::Claim),
         ];
         let source = one_of(faults, "in", &text, &words)?;
         if source == In::Path && !self.in_path {
@@ -333,12 +332,16 @@ impl Entry<'_> {
         }
     }
 
-    /// The header field's name: `name`, or the parameter's own with `-` for `_`.
-    fn header(&self, faults: &mut Faults<'_>, source: Option<In>) -> Option<String> {
+    /// The header field's name: `name`, or the parameter's own with `-` for `_`. Or that of the claim.
+    fn external(&self, faults: &mut Faults<'_>, source: Option<In>) -> Option<String> {
         let text = self.section.text(faults, "name");
+        if source == Some(In::Claim) {
+            return text.map(|text| text.value.to_owned());
+        }
         if source != Some(In::Header) {
             if let (Some(text), Some(_)) = (text, source) {
-                faults.add(text.span, "\"name\" is only for in = \"header\"");
+                let message = "\"name\" is only for in = \"header\" and \"claim\"";
+                faults.add(text.span, message);
             }
             return None;
         }

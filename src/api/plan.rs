@@ -26,6 +26,8 @@ pub struct Plan {
     pub(super) query: Vec<usize>,
     /// Parameters that come from header fields.
     pub(super) headers: Vec<usize>,
+    /// Parameters that come from claims.
+    pub(super) claims: Vec<usize>,
     /// Parameters that come from the body.
     pub(super) body: BodyPlan,
 }
@@ -237,6 +239,7 @@ impl Plan {
                 .collect(),
             query: from(In::Query),
             headers: from(In::Header),
+            claims: from(In::Claim),
             body,
             params,
             columns,

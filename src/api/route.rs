@@ -10,11 +10,13 @@ use toml::de::DeValue;
 use super::batch::{self, Batch};
 use super::diagnostics::nearest;
 use super::params::{self, Param};
+use super::route_auth;
 use super::router::{Method, Template};
 use super::settings::{Declared, Settings};
 use super::sql::Statement;
 use super::sql_place::SqlPlace;
 use super::tree::{Faults, Place, Section, is_identifier, one_of};
+use crate::guard::auth::{DatabaseRole, RouteAuth};
 use crate::limits;
 
 /// What a route answers with.
@@ -84,6 +86,10 @@ pub struct Route {
     pub batch: Batch,
     /// Index of its rate limit in `Api::guards`, where it has one.
     pub rate_limit: Option<usize>,
+    /// Who may ask it.
+    pub auth: RouteAuth,
+    /// The role of Postgres that its statement runs as, where the file names one.
+    pub database_role: Option<DatabaseRole>,
     /// Where `batch` stands.
     pub(super) batch_span: Range<usize>,
     /// Where `result` stands.
@@ -119,6 +125,9 @@ const KEYS: &[&str] = &[
     "cancel",
     "batch",
     "rate_limit",
+    "auth",
+    "require",
+    "database_role",
 ];
 
 /// What must be unique over all routes. It is kept of a route with faults too, so that a duplicate shows
@@ -176,6 +185,7 @@ fn read_rest(
         result.as_ref().map(|(kind, _)| *kind),
     );
     let params = params.unwrap_or_default();
+    route_auth::check_params(faults, section, &params);
     let bound = match (path, &sql) {
         (Some(path), Some((statement, place))) => {
             bind_names(faults, path, statement, place, params, section)
@@ -204,6 +214,8 @@ fn read_rest(
         cancel: settings.cancel,
         batch: settings.batch.value,
         rate_limit: settings.rate_limit,
+        auth: settings.auth,
+        database_role: settings.database_role,
         batch_span: settings.batch.span,
     };
     batch::check_declared(faults, &route);

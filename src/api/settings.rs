@@ -6,16 +6,19 @@ use toml::de::DeValue;
 
 use super::batch::{Batch, BatchMode};
 use super::diagnostics::nearest;
-use super::guards::rate_limit;
+use super::guards::{self, rate_limit};
 use super::route::ResultKind;
+use super::route_auth;
 use super::tree::{Faults, Place, Section, described};
 use crate::duration;
+use crate::guard::auth::{DatabaseRole, RouteAuth};
 use crate::limits;
 
 /// The names that routes may refer to.
 pub(super) struct Declared {
     pub(super) lanes: Vec<String>,
     pub(super) rate_limits: Vec<String>,
+    pub(super) auth: guards::auth::Declared,
 }
 
 /// The settings that have a default.
@@ -30,6 +33,8 @@ pub(super) struct Settings {
     pub(super) cancel: bool,
     pub(super) batch: Place<Batch>,
     pub(super) rate_limit: Option<usize>,
+    pub(super) auth: RouteAuth,
+    pub(super) database_role: Option<DatabaseRole>,
 }
 
 impl Settings {
@@ -63,6 +68,8 @@ impl Settings {
                 .is_some_and(|cancel| cancel.value),
             batch: read_batch(faults, section),
             rate_limit: rate_limit::read_name(faults, section, &declared.rate_limits),
+            auth: route_auth::read(faults, section, &declared.auth),
+            database_role: route_auth::read_role(faults, section, &declared.auth),
         };
         if let Some(result) = result {
             settings.check_result(faults, section, result);

@@ -2,11 +2,13 @@
 //!
 //! 1. request id and clock: [`Guards::begin`];
 //! 2. security headers, and whom the request comes from, through the proxies that are trusted: also there;
-//! 3. CORS, where preflights end: [`Guards::cross_origin`].
+//! 3. CORS, where preflights end: [`Guards::cross_origin`];
+//! 4. authentication: [`Guards::authenticate`].
 //!
 //! A guard is pure: what a request says, where it comes from and the time go in, a verdict comes
 //! out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
 
+pub mod auth;
 pub mod cors;
 pub mod proxy;
 pub mod rate_limit;
@@ -15,8 +17,10 @@ pub mod security_headers;
 mod trail;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use auth::{Auth, Identity, Keys, Refused, RouteAuth};
 use cors::{Cors, Verdict};
 pub use request_id::RequestId;
 use security_headers::SecurityHeaders;
@@ -27,6 +31,8 @@ use crate::http::Request;
 /// What the routes file says of the guards.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// `[auth]`.
+    pub auth: auth::Settings,
     /// `[cors]`; without it pages of other origins can read nothing.
     pub cors: Option<cors::Settings>,
     /// `[proxy]`.
@@ -62,6 +68,8 @@ pub struct Visit {
     pub client: Peer,
     /// When it was there whole.
     pub clock: Clock,
+    /// Who it is, once that is proved.
+    pub identity: Option<Rc<Identity>>,
     /// What its response will say beside its answer.
     pub trail: Box<Trail>,
 }
@@ -69,6 +77,7 @@ pub struct Visit {
 /// The guards of one core.
 #[derive(Debug)]
 pub struct Guards {
+    auth: Auth,
     cors: Option<Cors>,
     proxy: proxy::Settings,
     security_headers: SecurityHeaders,
@@ -78,6 +87,7 @@ impl Guards {
     /// What the settings say.
     pub fn new(settings: &Settings) -> Guards {
         Guards {
+            auth: Auth::new(&settings.auth),
             cors: settings.cors.as_ref().map(Cors::new),
             proxy: settings.proxy.clone(),
             security_headers: SecurityHeaders::new(&settings.security_headers),
@@ -91,6 +101,7 @@ impl Guards {
         Visit {
             client,
             clock,
+            identity: None,
             trail: self.trail(id, client, clock),
         }
     }
@@ -119,6 +130,28 @@ impl Guards {
         };
         trail.set_cors(lines);
         end
+    }
+
+    /// Finds out who sends the request, if the route asks for that; see [`Auth::authenticate`].
+    pub fn authenticate(
+        &self,
+        route: &RouteAuth,
+        request: &Request<'_>,
+        visit: &mut Visit,
+    ) -> Result<(), Refused> {
+        let now = visit.clock.wall.as_secs();
+        visit.identity = self.auth.authenticate(route, request, now)?;
+        Ok(())
+    }
+
+    /// From now on identities are proved with these.
+    pub fn replace_keys(&self, keys: &Keys) {
+        self.auth.replace_keys(keys);
+    }
+
+    /// Whether tokens are refused because there are no keys yet.
+    pub fn lacks_keys(&self) -> bool {
+        self.auth.lacks_keys()
     }
 
     fn trail(&self, id: RequestId, client: Peer, clock: Clock) -> Box<Trail> {

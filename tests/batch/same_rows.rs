@@ -80,6 +80,7 @@ impl Prepared {
             header: &|_| None,
             content_type: None,
             body: b"",
+            claim: &|_| None,
         };
         let mut bound = Bound::default();
         self.plan.bind(&input, &mut bound).expect(query);

@@ -42,6 +42,7 @@ fn bind(plan: &Plan, request: Request<'_>) -> Result<Vec<Option<Vec<u8>>>, BindF
         header: &header,
         content_type: request.content_type.map(str::as_bytes),
         body: request.body,
+        claim: &|_| None,
     };
     let mut out = Bound {
         bytes: vec![7; 9],
@@ -546,6 +547,7 @@ fn buffers_are_kept_from_request_to_request() {
         header: &|_| None,
         content_type: None,
         body: b"",
+        claim: &|_| None,
     };
     let mut out = Bound::default();
     plan.bind(&input, &mut out).unwrap();
@@ -589,6 +591,7 @@ fn requests_with_the_same_values_are_equal_however_they_are_written() {
             header: &|_| None,
             content_type: None,
             body: b"",
+            claim: &|_| None,
         };
         let mut out = Bound::default();
         plan.bind(&input, &mut out).unwrap();

@@ -8,12 +8,12 @@ fn settings_of_a_parameter() {
         (
             "GET",
             "{ in = \"claim\" }",
-            "8:12 in = \"claim\" is not built yet: it comes with authentication",
+            "8:12 in = \"claim\" needs to know who asks | add auth = \"jwt\" to the route",
         ),
         (
             "GET",
             "{ in = \"qurey\" }",
-            "8:12 \"in\" must be \"path\", \"query\", \"body\" or \"header\" | did you mean \"query\"?",
+            "8:12 \"in\" must be \"path\", \"query\", \"body\", \"header\" or \"claim\" | did you mean \"query\"?",
         ),
         (
             "GET",
@@ -125,7 +125,7 @@ fn settings_of_a_parameter() {
         (
             "GET",
             "{ in = \"query\", name = \"X\" }",
-            "8:28 \"name\" is only for in = \"header\"",
+            "8:28 \"name\" is only for in = \"header\" and \"claim\"",
         ),
         (
             "GET",
