@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::handler::{Handled, Later};
+use super::jwks::Asker;
 use super::rate_limit::{Limiter, Outcome, Ruling};
 use super::reply::Reply;
 use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;
+use crate::guard::auth::jwt::Fault;
+use crate::guard::auth::{Keys, Reason, Refused};
 use crate::guard::rate_limit::OnStoreFailure;
 use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
@@ -28,6 +31,8 @@ pub struct Core {
     load: Rc<Load>,
     in_flight_max: usize,
     draining: Cell<bool>,
+    /// Whom to ask for the keys of tokens that are not known.
+    asker: Option<Asker>,
     date: RefCell<Date>,
     /// The routes file declares no path of its own in their place.
     health_built_in: bool,
@@ -54,6 +59,7 @@ impl Core {
         limiter: Limiter,
         database: Rc<Database>,
         in_flight_max: usize,
+        asker: Option<Asker>,
     ) -> Core {
         let free = |path| matches!(api.router.find(None, path), Found::NotFound);
         let load = Rc::new(Load {
@@ -71,6 +77,7 @@ impl Core {
             load,
             in_flight_max,
             draining: Cell::new(false),
+            asker,
             date: RefCell::new(Date {
                 bytes: imf_fixdate(0),
                 wall: Duration::ZERO,
@@ -89,6 +96,11 @@ impl Core {
     /// All that the core had to answer is; it ends when no other core needs it any more, or at `end`.
     pub async fn finish(&self, end: Instant) {
         self.limiter.finish(end).await;
+    }
+
+    /// From now on identities are proved with these.
+    pub fn replace_keys(&self, keys: &Keys) {
+        self.guards.replace_keys(keys);
     }
 
     /// From now on every answer is the last of its connection.
@@ -159,6 +171,9 @@ impl Core {
         if self.draining.get() {
             faults.push("stopping".to_owned());
         }
+        if self.guards.lacks_keys() {
+            faults.push("no keys to verify tokens with".to_owned());
+        }
         if faults.is_empty() {
             return Reply::fixed(200, b"{\"status\":\"ready\"}");
         }
@@ -189,20 +204,48 @@ impl Core {
             Ok(found) => found,
             Err(reply) => return Handled::Now(end(reply, visit.trail)),
         };
+        // A limit that counts by a claim has to know whose it is; every other one comes first.
+        let known = self
+            .counts_claims(route)
+            .then(|| self.authenticate(route, request, &mut visit));
         let limit = match self.limit(route, request, company, &mut visit) {
             Ok(limit) => limit,
             Err(refused) => return Handled::Now(end(refused, visit.trail)),
         };
+        let known = known.unwrap_or_else(|| self.authenticate(route, request, &mut visit));
         // Nothing is asked of the database before the limit has been decided on.
         let company = limit.is_none().then_some(company);
-        match (
-            self.serve_route(route, &captures, request, body, company, &visit),
-            limit,
-        ) {
+        let served =
+            known.and_then(|()| self.serve_route(route, &captures, request, body, company, &visit));
+        match (served, limit) {
             (Ok(work), limit) => self.answer_later(work, limit, visit.trail),
             (Err(reply), Some(limit)) => self.refuse_later(reply, limit, visit.trail),
             (Err(reply), None) => Handled::Now(end(reply, visit.trail)),
         }
+    }
+
+    fn counts_claims(&self, route: usize) -> bool {
+        let rule = self.api.routes[route].rate_limit;
+        rule.is_some_and(|rule| self.limiter.rule(rule).needs_identity())
+    }
+
+    /// Finds out who asks, if the route wants to know: a refusal of who may not.
+    fn authenticate(
+        &self,
+        route: usize,
+        request: &Request<'_>,
+        visit: &mut Visit,
+    ) -> Result<(), Reply> {
+        let route = &self.api.routes[route];
+        let Err(refused) = self.guards.authenticate(&route.auth, request, visit) else {
+            return Ok(());
+        };
+        if refused.reason == Reason::Token(Fault::UnknownKey)
+            && let Some(asker) = &self.asker
+        {
+            asker.ask();
+        }
+        Err(unauthorized(&refused, &route.name, &visit.trail.id))
     }
 
     /// Counts a request of a route that has a rate limit: a refusal, or what is to be waited for before
@@ -220,8 +263,9 @@ impl Core {
         };
         let declared = self.limiter.rule(rule);
         let (address, header) = (visit.client.address, |name: &str| request.header(name));
-        // Nobody has an identity here: rules that count by a claim count by address.
-        let client = declared.client(&route.name, address, header, |_| None);
+        let identity = visit.identity.clone();
+        let claim = |name: &str| Some(identity.as_ref()?.claims.json(name)?.as_bytes());
+        let client = declared.client(&route.name, address, header, claim);
         match self.limiter.rule_on(rule, &client) {
             Ruling::Known(outcome) => match self.settle(rule, outcome, &mut visit.trail) {
                 Some(refused) => Err(refused),
@@ -258,7 +302,12 @@ impl Core {
         let path = normalize_path(request.path());
         let reply = match self.guard(request, &path, &mut visit.trail) {
             Some(reply) => reply,
-            None => self.find(request, &path, &visit.trail.id).err()?,
+            None => match self.find(request, &path, &visit.trail.id) {
+                Err(reply) => reply,
+                // Refusals count too: what has a limit is counted first, once it is there whole.
+                Ok((route, _)) if self.api.routes[route].rate_limit.is_some() => return None,
+                Ok((route, _)) => self.authenticate(route, request, &mut visit).err()?,
+            },
         };
         Some(end(reply, visit.trail))
     }
@@ -313,11 +362,17 @@ impl Core {
             header: &header,
             content_type: request.content_type(),
             body,
+            claim: &|name| visit.identity.as_ref()?.claims.json(name),
         };
         let mut bound = Bound::default();
         if let Err(fault) = description.plan.bind(&input, &mut bound) {
             if fault.is_of_a_choice() {
                 self.database.doubt(route);
+            }
+            if let (BindFault::Claims(details), Some(identity)) = (&fault, &visit.identity) {
+                let claim = details[0].loc.last().map_or("", |name| name);
+                let refused = Refused::of_claim(identity.scheme, claim);
+                return Err(unauthorized(&refused, &self.api.routes[route].name, id));
             }
             return Err(unbound(&fault, id));
         }
@@ -531,6 +586,20 @@ fn failed(failure: &Failure, id: &RequestId) -> Reply {
     reply
 }
 
+/// The answer to whom the route is not for. Whatever the reason is, the client sees the same.
+fn unauthorized(refused: &Refused, route: &str, id: &RequestId) -> Reply {
+    tracing::debug!(route, request_id = %id, reason = %refused.reason, "refused");
+    let message = match refused.status {
+        403 => "Forbidden",
+        _ => "Unauthorized",
+    };
+    let mut reply = Reply::error(refused.status, message, id, None);
+    for challenge in &refused.challenges {
+        reply.field("www-authenticate", *challenge);
+    }
+    reply
+}
+
 fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
     match fault {
         BindFault::MediaType => {
@@ -545,6 +614,8 @@ fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
             reply.field("accept-encoding", "identity");
             reply
         }
+        // Only of a route whose identity is known, which is answered before.
+        BindFault::Claims(_) => Reply::error(403, "Forbidden", id, None),
         BindFault::Malformed(message) => Reply::error(400, message, id, None),
         BindFault::Invalid(details) => {
             let mut list = Vec::new();

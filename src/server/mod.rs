@@ -6,6 +6,8 @@ mod client;
 mod connection;
 mod deadlines;
 mod handler;
+mod jwks;
+mod keys;
 mod listener;
 mod machine;
 mod pending;
@@ -32,10 +34,12 @@ use signal_hook::iterator::Signals;
 
 use crate::api::Api;
 use crate::config::Config;
+use crate::guard::auth::JwtKeys;
 use crate::pg::url::Target;
 use crate::ring;
 use crate::tls::{self, ServerTls};
 
+use keys::KeyStore;
 use listener::Bound;
 use shard::{Control, Shard};
 
@@ -66,6 +70,8 @@ enum News {
     Signal,
     /// To read certificates and keys again.
     Reload,
+    /// Keys that an issuer has published.
+    Keys(Arc<JwtKeys>),
     /// A core has ended, well or not.
     Ended(usize, Result<(), String>),
 }
@@ -76,12 +82,24 @@ pub fn serve(config: Config, api: &Arc<Api>, target: &Arc<Target>) -> Result<(),
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     let (sender, news) = channel();
     listen_to_signals(sender.clone())?;
+    // A fetch may take seconds: a signal that comes meanwhile is not lost.
+    let keys = load_keys(api, &sender)?;
     let mut bound = listener::bind(&config)?;
-    let cores = Cores::start(config, tls, api, target, &mut bound, &sender)?;
+    let cores = Cores::start(config, tls, keys, api, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
     cores.supervise(&news)
+}
+
+/// The keys of `[auth]`; those that are fetched later are news.
+fn load_keys(api: &Api, sender: &Sender<News>) -> Result<KeyStore, Error> {
+    let sender = sender.clone();
+    let deliver = move |keys| {
+        // Nobody listens any more once the server stops.
+        let _ = sender.send(News::Keys(keys));
+    };
+    KeyStore::load(&api.guards.auth, deliver).map_err(|error| Error(error.to_string()))
 }
 
 /// What the control thread knows of a core's heartbeat. An idle core has a hundred passes a second.
@@ -117,6 +135,7 @@ struct Cores {
     cpus: Vec<usize>,
     controls: Vec<Control>,
     tls: Option<ServerTls>,
+    keys: KeyStore,
     drain_timeout: Duration,
 }
 
@@ -124,6 +143,7 @@ impl Cores {
     fn start(
         config: Config,
         tls: Option<ServerTls>,
+        keys: KeyStore,
         api: &Arc<Api>,
         target: &Arc<Target>,
         bound: &mut Bound,
@@ -144,6 +164,8 @@ impl Cores {
                 api: api.clone(),
                 target: target.clone(),
                 control: control.clone(),
+                keys: keys.keys().clone(),
+                asker: keys.asker(),
                 seat,
             };
             let sender = sender.clone();
@@ -165,6 +187,7 @@ impl Cores {
             cpus: config.cores.clone(),
             controls,
             tls,
+            keys,
             drain_timeout: config.timeouts.drain,
         })
     }
@@ -183,8 +206,13 @@ impl Cores {
     /// Reads certificates and keys again. Handshakes that begin from now on use them; whatever is wrong
     /// with them, the server goes on with those that it has.
     fn reload(&mut self) {
+        if self.tls.is_none() && self.keys.is_empty() {
+            tracing::info!("SIGHUP: there is nothing to load again without --tls-cert or [auth]");
+        }
+        if !self.keys.is_empty() {
+            self.reload_keys();
+        }
         let Some(tls) = &mut self.tls else {
-            tracing::info!("SIGHUP: there is nothing to load again without --tls-cert");
             return;
         };
         match tls.reload() {
@@ -198,6 +226,23 @@ impl Cores {
         }
     }
 
+    fn reload_keys(&mut self) {
+        let faults = self.keys.reload();
+        for error in &faults {
+            tracing::error!(%error, "keys stay as they were");
+        }
+        if faults.is_empty() {
+            tracing::info!("the keys of [auth] have been loaded again");
+        }
+        self.share_keys();
+    }
+
+    fn share_keys(&self) {
+        for control in &self.controls {
+            control.replace_keys(self.keys.keys().clone());
+        }
+    }
+
     /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
     fn supervise(mut self, news: &Receiver<News>) -> Result<(), Error> {
         let mut pulses = vec![Pulse::default(); self.controls.len()];
@@ -205,6 +250,10 @@ impl Cores {
             match news.recv_timeout(PULSE_INTERVAL) {
                 Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(News::Reload) => self.reload(),
+                Ok(News::Keys(jwt)) => {
+                    self.keys.take(jwt);
+                    self.share_keys();
+                }
                 Ok(News::Ended(cpu, outcome)) => {
                     let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
                     return Err(Error(format!("core {cpu} is gone: {reason}")));
@@ -223,7 +272,7 @@ impl Cores {
                     tracing::error!(cpu, reason, "a core failed while it stopped");
                     running -= 1;
                 }
-                Ok(News::Reload) => {} // for nobody any more
+                Ok(News::Reload | News::Keys(_)) => {} // for nobody any more
                 Ok(News::Signal) => {
                     tracing::warn!("stopping at once");
                     break;

@@ -17,11 +17,13 @@ use rustls::ServerConfig;
 use super::answer::Core;
 use super::client::Client;
 use super::connection::Connection;
+use super::jwks::Asker;
 use super::rate_limit::{Limiter, Seat};
 use super::secure::Secure;
 use crate::api::Api;
 use crate::config::Config;
 use crate::guard::Peer;
+use crate::guard::auth::Keys;
 use crate::pg::Database;
 use crate::pg::url::Target;
 use crate::ring::{self, Event, EventWaker, Listener, Ring};
@@ -35,6 +37,8 @@ pub struct Control {
     drain: Arc<AtomicBool>,
     /// What handshakes are to use from now on, until the core has taken it.
     tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
+    /// What identities are to be proved with from now on, until the core has taken it.
+    keys: Arc<Mutex<Option<Keys>>>,
     waker: EventWaker,
     /// Passes of the core's ring, once it runs.
     heartbeat: Arc<OnceLock<Arc<AtomicU64>>>,
@@ -56,6 +60,10 @@ pub struct Shard {
     pub target: Arc<Target>,
     /// How the control thread reaches it.
     pub control: Control,
+    /// What identities are proved with.
+    pub keys: Keys,
+    /// Whom to ask for keys that are not known.
+    pub asker: Option<Asker>,
     /// What it decides rate limits with.
     pub seat: Seat,
 }
@@ -66,6 +74,7 @@ impl Control {
         Ok(Control {
             drain: Arc::default(),
             tls: Arc::default(),
+            keys: Arc::default(),
             waker: EventWaker::new()?,
             heartbeat: Arc::default(),
         })
@@ -81,6 +90,19 @@ impl Control {
     pub fn replace_tls(&self, config: Arc<ServerConfig>) {
         *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
         self.waker.wake();
+    }
+
+    /// Gives the core other keys.
+    pub fn replace_keys(&self, keys: Keys) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+        self.waker.wake();
+    }
+
+    fn take_keys(&self) -> Option<Keys> {
+        self.keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn take_tls(&self) -> Option<Arc<ServerConfig>> {
@@ -112,13 +134,16 @@ impl Shard {
             api,
             target,
             control,
+            keys,
+            asker,
             seat,
             ..
         } = self;
         let database = Database::start(&ring, api.clone(), target, &config.postgres);
         let limiter = Limiter::start(&ring, &api, seat, config.redis.as_ref());
         let in_flight = config.limits.in_flight;
-        let core = Rc::new(Core::new(&ring, api, limiter, database, in_flight));
+        let core = Rc::new(Core::new(&ring, api, limiter, database, in_flight, asker));
+        core.replace_keys(&keys);
         let house = House::new(config.limits.connections);
         let event = Event::listen(&ring, &control.waker);
         // Set once: a core starts once.
@@ -143,6 +168,9 @@ impl Shard {
             event.woken().await;
             if let (Some(secure), Some(config)) = (&secure, control.take_tls()) {
                 secure.replace(config);
+            }
+            if let Some(keys) = control.take_keys() {
+                core.replace_keys(&keys);
             }
         }
         core.drain();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -64,20 +64,7 @@ impl Named<'_> {
 
     /// What is in it and its permission bits.
     fn read(&self) -> Result<(Vec<u8>, u32), Error> {
-        // Opening a pipe would wait for its writer, also when the running server loads it again.
-        let metadata = std::fs::metadata(self.path)
-            .map_err(|error| self.fault(format!("it can't be read: {error}")))?;
-        if !metadata.is_file() {
-            return Err(self.fault("it is no regular file"));
-        }
-        let mut text = Vec::new();
-        File::open(self.path)
-            .and_then(|file| file.take(TLS_FILE_BYTES_MAX + 1).read_to_end(&mut text))
-            .map_err(|error| self.fault(format!("it can't be read: {error}")))?;
-        if text.len() as u64 > TLS_FILE_BYTES_MAX {
-            return Err(self.fault("it is larger than 4 MiB"));
-        }
-        Ok((text, metadata.mode()))
+        read_regular(self.path, TLS_FILE_BYTES_MAX).map_err(|what| self.fault(what))
     }
 
     fn malformed(&self, error: &pem::Error) -> Error {
@@ -87,6 +74,24 @@ impl Named<'_> {
             _ => "it is not PEM",
         })
     }
+}
+
+/// What is in a file of a few MiB at the most, and its permission bits; or why it can't be used.
+pub fn read_regular(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, u32), String> {
+    let unreadable = |error: io::Error| format!("it can't be read: {error}");
+    // Opening a pipe would wait for its writer, also when the running server loads it again.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut text))
+        .map_err(unreadable)?;
+    if text.len() as u64 > bytes_max {
+        return Err(format!("it is larger than {} MiB", bytes_max >> 20));
+    }
+    Ok((text, metadata.mode()))
 }
 
 /// PKCS#8 (RFC 7468 §11) and the older form that says so in a header (RFC 1421 §4.6.1.1).
