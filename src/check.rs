@@ -14,7 +14,7 @@ use crate::pg::eligible::{self, Verdict};
 use crate::pg::link::unless_silent;
 use crate::pg::statements::Description;
 use crate::pg::url::Target;
-use crate::pg::{connect, statements};
+use crate::pg::{connect, roles, statements};
 use crate::ring;
 
 /// How long Postgres may take over one statement: a locked table is no reason not to start.
@@ -46,8 +46,17 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Prepares every route on one connection; what came of it, in the order of the routes.
-pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Resolved>, Error> {
+/// What the database says of the routes.
+#[derive(Debug)]
+pub struct Checked {
+    /// In the order of the routes.
+    pub routes: Vec<Resolved>,
+    /// What their user should know, each in a line.
+    pub warnings: Vec<String>,
+}
+
+/// Prepares every route on one connection, and looks for whom policies don't hold.
+pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Checked, Error> {
     let (api, target) = (api.clone(), target.clone());
     ring::run(None, &ring::Options::default(), |ring| async move {
         let (session, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
@@ -77,7 +86,7 @@ pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Vec<Resolved>, Er
     .map_err(Error::Ring)?
 }
 
-async fn prepare_all(api: &Api, session: &connect::Session) -> Result<Vec<Resolved>, Error> {
+async fn prepare_all(api: &Api, session: &connect::Session) -> Result<Checked, Error> {
     let mut all = Vec::new();
     let mut faults = Vec::new();
     for route in 0..api.routes.len() {
@@ -87,10 +96,19 @@ async fn prepare_all(api: &Api, session: &connect::Session) -> Result<Vec<Resolv
             Err(statements::Fault::Lost(error)) => return Err(Error::Connect(error.into())),
         }
     }
-    match faults.is_empty() {
-        true => Ok(all),
-        false => Err(Error::Routes(Diagnostics::new(faults))),
+    if !faults.is_empty() {
+        return Err(Error::Routes(Diagnostics::new(faults)));
     }
+    let warnings = match roles::warnings(&session.client, api).await {
+        Ok(warnings) => warnings,
+        // Postgres would not say: nothing depends on it.
+        Err(error) if error.as_db_error().is_some() => Vec::new(),
+        Err(error) => return Err(Error::Connect(error.into())),
+    };
+    Ok(Checked {
+        routes: all,
+        warnings,
+    })
 }
 
 async fn resolve_route(

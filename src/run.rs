@@ -141,8 +141,11 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
     for warning in &target.warnings {
         eprintln!("warning: {warning}");
     }
-    let resolved = check::resolve(&api, &Arc::new(target))?;
-    Ok(print(&api::table(&api, &resolved))?)
+    let checked = check::resolve(&api, &Arc::new(target))?;
+    for warning in &checked.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(print(&api::table(&api, &checked.routes))?)
 }
 
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
@@ -157,7 +160,11 @@ fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> 
         tracing::warn!("{warning}");
     }
     match check::resolve(&api, &target) {
-        Ok(_) => {}
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                tracing::warn!("{warning}");
+            }
+        }
         Err(check::Error::Connect(error)) if !error.is_configuration() => {
             tracing::warn!(%error, "Postgres is away: starting without it");
         }

@@ -195,10 +195,19 @@ pub(super) fn check_declared(faults: &mut Faults<'_>, route: &Route) {
 fn unfit(route: &Route) -> Option<&'static str> {
     match route.result {
         _ if !route.read_only => Some("it is not read-only"),
+        _ if !can_be_shared(route) => Some(
+            "its \"settings\" are others for each request, as \"claims\" and \"method\" are not",
+        ),
         _ if route.cancel => Some("its statements are cancelled with their clients"),
         ResultKind::Exec => Some("its result is \"exec\""),
         ResultKind::One | ResultKind::Many | ResultKind::Scalar => None,
     }
+}
+
+/// Whether requests of one who asks are alike for Postgres.
+fn can_be_shared(route: &Route) -> bool {
+    let transaction = route.transaction.as_ref();
+    transaction.is_none_or(|transaction| transaction.settings.can_be_shared())
 }
 
 /// What a type is, if an array of it can't be unnested into one column of it: there are no arrays of arrays,

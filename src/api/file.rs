@@ -3,11 +3,13 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::batch;
 use super::diagnostics::{Diagnostic, Diagnostics, Source};
 use super::guards;
 use super::route::{self, Head, Route};
 use super::router::{Router, RouterFault};
 use super::settings::Declared;
+use super::transaction;
 use super::tree::{Faults, Place, Section, described, is_identifier, unknown_key};
 use crate::guard;
 use crate::limits;
@@ -73,8 +75,12 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
         rate_limits: guards::rate_limit::names(document.get("rate_limit")),
         auth: guards::auth::declared(document.get("auth")),
     };
-    let (routes, router) = read_routes(&mut faults, document, &declared);
+    let (mut routes, router) = read_routes(&mut faults, document, &declared);
     let guards = guards::read(&mut faults, document);
+    transaction::settle(&mut faults, &mut routes, &guards.auth);
+    for route in &routes {
+        batch::check_declared(&mut faults, route);
+    }
     let found = faults.list;
     if found.is_empty() {
         Ok(Api {

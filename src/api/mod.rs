@@ -27,6 +27,7 @@ mod sql_place;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod tree;
 
 pub use batch::{Batch, BatchMode, BatchStatement, Keyed, TooLarge};
@@ -41,3 +42,4 @@ pub use plan::{Plan, PlanParam};
 pub use route::{ResultKind, Route};
 pub use router::{Captures, Found, Method, Router, Template};
 pub use table::{Resolved, table};
+pub use transaction::{Setting, Settings, Transaction};

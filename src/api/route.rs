@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::batch::{self, Batch};
+use super::batch::Batch;
 use super::diagnostics::nearest;
 use super::params::{self, Param};
 use super::route_auth;
@@ -15,6 +15,7 @@ use super::router::{Method, Template};
 use super::settings::{Declared, Settings};
 use super::sql::Statement;
 use super::sql_place::SqlPlace;
+use super::transaction::{Told, Transaction};
 use super::tree::{Faults, Place, Section, is_identifier, one_of};
 use crate::guard::auth::{DatabaseRole, RouteAuth};
 use crate::limits;
@@ -90,6 +91,10 @@ pub struct Route {
     pub auth: RouteAuth,
     /// The role of Postgres that its statement runs as, where the file names one.
     pub database_role: Option<DatabaseRole>,
+    /// What Postgres is told of the request, if anything is.
+    pub transaction: Option<Transaction>,
+    /// What the route says of that.
+    pub(super) told: Told,
     /// Where `batch` stands.
     pub(super) batch_span: Range<usize>,
     /// Where `result` stands.
@@ -128,6 +133,7 @@ const KEYS: &[&str] = &[
     "auth",
     "require",
     "database_role",
+    "settings",
 ];
 
 /// What must be unique over all routes. It is kept of a route with faults too, so that a duplicate shows
@@ -195,7 +201,7 @@ fn read_rest(
     let (name, method, (path, _)) = (name.clone()?, (*method)?, path.clone()?);
     let ((result, result_span), (statement, sql)) = (result?, sql?);
     let read_only = read_only(faults, &settings, method, &statement);
-    let route = Route {
+    Some(Route {
         name: name.value,
         method,
         path,
@@ -216,10 +222,10 @@ fn read_rest(
         rate_limit: settings.rate_limit,
         auth: settings.auth,
         database_role: settings.database_role,
+        transaction: None,
+        told: Told::read(faults, section),
         batch_span: settings.batch.span,
-    };
-    batch::check_declared(faults, &route);
-    Some(route)
+    })
 }
 
 fn read_name(faults: &mut Faults<'_>, section: &Section<'_>) -> Option<Place<String>> {

@@ -14,10 +14,13 @@ mod flight;
 mod relief;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+use futures_util::future::join_all;
 
 use super::Database;
 use super::batch_sizes::BatchSizes;
@@ -25,6 +28,7 @@ use super::execute::Answered;
 use super::gate::Gate;
 use super::lane::{Lane, Permit};
 use super::rows::Shape;
+use super::session::{self, Session};
 use super::statements::Description;
 use super::wire::{Answer, End};
 use crate::api::{Bound, Route};
@@ -61,6 +65,8 @@ pub(super) struct Batcher {
 pub(super) struct Member {
     pub(super) bound: Bound,
     description: Rc<Description>,
+    /// What Postgres is told of it.
+    pub(super) session: Option<Rc<Session>>,
     since: Instant,
     outcome: Answer<Outcome>,
 }
@@ -126,11 +132,13 @@ impl Batcher {
         &self,
         bound: Bound,
         description: Rc<Description>,
+        session: Option<Rc<Session>>,
         now: Instant,
     ) -> (Rc<Member>, Outcome) {
         let member = Rc::new(Member {
             bound,
             description,
+            session,
             since: now,
             outcome: Answer::default(),
         });
@@ -271,35 +279,74 @@ pub(super) async fn send(database: Rc<Database>, batcher: Rc<Batcher>, full: boo
     let sending = Sending::register(&batcher, full);
     while !sending.relieved.get() {
         let gathered = Gathered(poll_fn(|context| batcher.poll_gather(context, full)).await);
-        // Its requests were let in, each of them.
-        let acquired = batcher.lane.acquire_again().await;
-        let members = gathered.take();
-        match acquired {
-            Err(failure) => finish_all(members, || Outcome::Failed(failure.clone())),
-            Ok(permit) => {
-                let count = members.len();
-                let sent = database.ring.now();
-                sending.since.set(Some(sent));
-                let in_time = match <[Rc<Member>; 1]>::try_from(members) {
-                    Ok([member]) => {
-                        member.run_alone(permit).await;
-                        true
-                    }
-                    Err(members) => database.send_batch(&batcher, &permit, members).await,
-                };
-                sending.since.set(None);
-                batcher.learn(count, in_time);
-                batcher.gate.note_round_trip(database.ring.now() - sent);
+        let deliver = |gathered| deliver(&database, &batcher, &sending, gathered);
+        match gathered.is_of_one_session() {
+            true => deliver(gathered).await,
+            false => {
+                let parts = gathered.by_session();
+                join_all(parts.into_iter().map(deliver)).await;
             }
         }
+        sending.since.set(None);
     }
     sending.deregister(&batcher);
+}
+
+/// Sends requests of one session, and waits until they are answered.
+async fn deliver(
+    database: &Rc<Database>,
+    batcher: &Batcher,
+    sending: &Sending,
+    gathered: Gathered,
+) {
+    // Its requests were let in, each of them.
+    let acquired = batcher.lane.acquire_again().await;
+    let members = gathered.take();
+    let permit = match acquired {
+        Err(failure) => return finish_all(members, || Outcome::Failed(failure.clone())),
+        Ok(permit) => permit,
+    };
+    let count = members.len();
+    let sent = database.ring.now();
+    sending.since.set(sending.since.get().or(Some(sent)));
+    let in_time = match <[Rc<Member>; 1]>::try_from(members) {
+        Ok([member]) => {
+            member.run_alone(permit).await;
+            true
+        }
+        Err(members) => database.send_batch(batcher, &permit, members).await,
+    };
+    batcher.learn(count, in_time);
+    batcher.gate.note_round_trip(database.ring.now() - sent);
 }
 
 /// Requests whose batch waits for a place. Each is told should their sender panic meanwhile.
 struct Gathered(Vec<Rc<Member>>);
 
 impl Gathered {
+    /// Whether Postgres is told the same of all of them, as it mostly is nothing.
+    fn is_of_one_session(&self) -> bool {
+        self.0
+            .windows(2)
+            .all(|two| two[0].session == two[1].session)
+    }
+
+    /// One part for each session, each in the order in which they came: what Postgres is told of one who
+    /// asks must not hold for another. The parts need not be as large as batches are, but what is
+    /// pipelined costs less than what comes by itself.
+    fn by_session(self) -> Vec<Gathered> {
+        let mut parts: Vec<Gathered> = Vec::new();
+        let mut known: HashMap<Option<Rc<Session>>, usize> = HashMap::new();
+        for member in self.take() {
+            let index = *known.entry(member.session.clone()).or_insert(parts.len());
+            match parts.get_mut(index) {
+                Some(part) => part.0.push(member),
+                None => parts.push(Gathered(vec![member])),
+            }
+        }
+        parts
+    }
+
     fn take(mut self) -> Vec<Rc<Member>> {
         std::mem::take(&mut self.0)
     }
@@ -330,10 +377,15 @@ impl Database {
         let Some(flight) = Flight::new(&prepared, batcher.shape, members) else {
             return true;
         };
+        let making = link.settings();
+        let Ok(settings) = session::settings(&making, flight.session.as_ref()) else {
+            flight.finish_all(Outcome::alone);
+            return true;
+        };
         let parameters = |out: &mut Vec<u8>| flight.append_parameters(out);
         if !session
             .wire
-            .send(flight.bind_head(), parameters, flight.clone())
+            .send(settings, flight.bind_head(), parameters, flight.clone())
         {
             flight.finish_all(Outcome::alone);
             return true;

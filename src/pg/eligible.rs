@@ -13,12 +13,14 @@
 //! is a transaction by itself: on a connection in use nothing of it touches the statements around it. Nothing
 //! is run, so that a read-only standby answers as well.
 
+use std::fmt::Write;
+
 use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use super::statements::{columns, speaks_of_the_statement};
-use crate::api::{BatchMode, BatchStatement, Route};
+use crate::api::{BatchMode, BatchStatement, Route, Setting};
 use crate::limits;
 
 /// Whether a route is batched.
@@ -60,7 +62,27 @@ pub async fn judge(
         Ok(batch) => batch,
         Err(reason) => return Ok(Verdict::Unfit(reason)),
     };
-    match plan(client, route, &batch).await {
+    // Policies are for some roles and not for others.
+    for role in route.roles() {
+        let verdict = judge_as(client, route, Some(role), batch.clone()).await?;
+        if !matches!(verdict, Verdict::Batched(_)) {
+            return Ok(verdict);
+        }
+    }
+    match route.roles() {
+        [] => judge_as(client, route, None, batch).await,
+        _ => Ok(Verdict::Batched(batch)),
+    }
+}
+
+/// The same where the statement runs as one role; `None` is the login role.
+async fn judge_as(
+    client: &Client,
+    route: &Route,
+    role: Option<&str>,
+    batch: BatchStatement,
+) -> Result<Verdict, Error> {
+    match plan(client, route, role, &batch).await {
         Ok(plan) => Ok(weigh(route, batch, &plan)),
         Err(NoPlan::Unfit(reason)) => Ok(Verdict::Unfit(reason)),
         Err(NoPlan::Error(error)) => match error.as_db_error() {
@@ -85,16 +107,22 @@ impl From<Error> for NoPlan {
 }
 
 /// The top node of the plan of a batch.
-async fn plan(client: &Client, route: &Route, batch: &BatchStatement) -> Result<Value, NoPlan> {
+async fn plan(
+    client: &Client,
+    route: &Route,
+    role: Option<&str>,
+    batch: &BatchStatement,
+) -> Result<Value, NoPlan> {
     let name = format!("\"pinion_judge_{}\"", route.name);
+    let told = told(route, role);
     let json = match batch {
-        BatchStatement::Shared => explain(client, &name, &route.statement.text, 0).await?,
+        BatchStatement::Shared => explain(client, &told, &name, &route.statement.text, 0).await?,
         BatchStatement::Keyed(keyed) => {
             let statement = client.prepare(&keyed.text).await?;
             keyed
                 .check(statement.params(), &columns(&statement))
                 .map_err(NoPlan::Unfit)?;
-            explain(client, &name, &keyed.text, statement.params().len()).await?
+            explain(client, &told, &name, &keyed.text, statement.params().len()).await?
         }
     };
     let document: Option<Value> = json.and_then(|json| sonic_rs::from_str(&json).ok());
@@ -108,9 +136,31 @@ async fn plan(client: &Client, route: &Route, batch: &BatchStatement) -> Result<
 /// What the statement is called as a `with` query. It can't see its own name.
 const QUERY: &str = "pinion_query";
 
+/// What comes before the plan of a route: what its requests' transactions are told of. A policy that reads
+/// it is run to estimate how many rows it lets through, and may read JSON.
+fn told(route: &Route, role: Option<&str>) -> String {
+    let settings = route.transaction.as_ref().map(|it| it.settings);
+    let mut told = String::new();
+    for setting in settings.unwrap_or_default().iter() {
+        let value = match setting {
+            Setting::Claims | Setting::Headers => "{}",
+            Setting::Method | Setting::Path | Setting::Id | Setting::Role => "",
+        };
+        if setting != Setting::Role {
+            // Writing to a String can't fail.
+            let _ = writeln!(told, "set local {} = '{value}';", setting.name());
+        }
+    }
+    if let Some(role) = role {
+        let _ = writeln!(told, "set local role \"{}\";", role.replace('"', "\"\""));
+    }
+    told
+}
+
 /// The generic plan of a statement as a `with` query named [`QUERY`], in JSON. `name` is for its preparation.
 async fn explain(
     client: &Client,
+    told: &str,
     name: &str,
     text: &str,
     params: usize,
@@ -120,7 +170,7 @@ async fn explain(
         _ => format!("({})", vec!["null"; params].join(", ")),
     };
     let script = format!(
-        "set local plan_cache_mode = force_generic_plan;
+        "{told}set local plan_cache_mode = force_generic_plan;
          prepare {name} as with {QUERY} as not materialized (\n{text}\n) select * from {QUERY};
          explain (format json) execute {name}{nulls};
          deallocate {name}"

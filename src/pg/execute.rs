@@ -12,6 +12,7 @@ use super::link::Link;
 use super::mend::Trouble;
 use super::message::{Refusal, append_parameters};
 use super::rows::{RowFault, Rows, Shape, Single};
+use super::session::{self, Session};
 use super::statements::{Description, Prepared};
 use super::wire::{End, Stage};
 use crate::api::Bound;
@@ -41,6 +42,8 @@ struct Request<'a> {
     route: usize,
     description: &'a Rc<Description>,
     bound: &'a Bound,
+    /// What Postgres is told of it, each time that it is sent.
+    session: Option<&'a Rc<Session>>,
     running: Option<&'a Running>,
 }
 
@@ -90,26 +93,36 @@ impl Retries {
 }
 
 impl Database {
-    /// Runs a route's statement with bound parameters: in a batch where the route has them.
+    /// Runs a route's statement with bound parameters: in a batch where the route has them. `session` is what
+    /// the route's transaction is to have, to the letter.
     pub async fn execute(
         self: &Rc<Self>,
         route: usize,
         description: Rc<Description>,
         bound: Bound,
         running: Option<&Running>,
+        session: Option<Rc<Session>>,
     ) -> Result<Answered, Failure> {
+        let declared = self.api.routes[route].transaction.as_ref();
+        if declared.map(|it| it.settings) != session.as_ref().map(|it| it.settings()) {
+            // Nothing runs as somebody else, whatever fault of ours it comes from.
+            tracing::error!(route, "a request came without the settings of its route");
+            return Err(Failure::Internal);
+        }
         if !description.is_batched() {
             let request = Request {
                 route,
                 description: &description,
                 bound: &bound,
+                session: session.as_ref(),
                 running,
             };
             return self.execute_alone(request, Retries::default(), None).await;
         }
         let batcher = &self.routes[route].batcher;
         let now = self.ring.now();
-        let (member, outcome) = batcher.join(bound, description.clone(), now).await;
+        let joined = batcher.join(bound, description.clone(), session, now);
+        let (member, outcome) = joined.await;
         match outcome {
             Outcome::Answered(answered) => Ok(answered),
             Outcome::Failed(failure) => Err(failure),
@@ -118,6 +131,7 @@ impl Database {
                     route,
                     description: &description,
                     bound: &member.bound,
+                    session: member.session.as_ref(),
                     running,
                 };
                 let retries = Retries {
@@ -278,6 +292,7 @@ impl Database {
             route,
             description,
             bound,
+            session: told,
             ..
         } = request;
         let Some(session) = permit.link.session() else {
@@ -300,11 +315,15 @@ impl Database {
                 false => Attempt::Outdated,
             });
         }
+        let making = permit.link.settings();
+        let Ok(settings) = session::settings(&making, told) else {
+            return Err(Attempt::Unsent); // the connection has just ended
+        };
         let single = Single::new(prepared.clone(), Shape::of(&self.api.routes[route]));
         let parameters = |out: &mut Vec<u8>| append_parameters(bound, out);
         let wire = &session.wire;
         let sent = self.ring.now();
-        if !wire.send(&prepared.bind_head, parameters, single.clone()) {
+        if !wire.send(settings, &prepared.bind_head, parameters, single.clone()) {
             return Err(Attempt::Unsent);
         }
         let answer = single.wait().await;
@@ -314,6 +333,9 @@ impl Database {
         permit.lane.note_time(taken, now - sent);
         match answer {
             (End::Complete, rows) => self.accept(route, prepared, rows),
+            (End::Refused(Stage::Settings, refusal), _) => {
+                Err(self.settings_refused(permit, route, &refusal))
+            }
             (End::Refused(stage, refusal), _) => {
                 if refusal.is_read_only() && self.target.wants_writes() {
                     permit.link.retire_if_old(self.ring.now());
@@ -368,6 +390,34 @@ impl Database {
             self.tell(route, state, |name| {
                 tracing::error!(route = name, state, message, "statement failed");
             });
+        }
+    }
+
+    /// The settings of a request were refused, and so its statement was not looked at.
+    fn settings_refused(&self, permit: &Permit, route: usize, refusal: &Refusal) -> Attempt {
+        let Refusal { state, message, .. } = refusal;
+        match state.as_str() {
+            // Somebody has dropped all statements of the session (DEALLOCATE ALL): start afresh.
+            "26000" => {
+                permit.link.retire();
+                Attempt::Unsent
+            }
+            // A role that is gone, or that the login role may no longer become.
+            "22023" | "42501" | "42704" => {
+                self.tell(route, "settings", |name| {
+                    tracing::error!(
+                        route = name,
+                        state,
+                        message,
+                        "a request's settings were refused"
+                    );
+                });
+                Attempt::Failed(Failure::NotPrepared)
+            }
+            _ => {
+                self.tell_refusal(route, refusal);
+                Attempt::Failed(refusal.failure())
+            }
         }
     }
 

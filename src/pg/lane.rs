@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::connect::within;
 use super::gate::Gate;
 use super::link::Link;
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::config;
 use crate::error::Failure;
 use crate::limits;
@@ -38,6 +38,8 @@ pub struct Group {
     pub depth: u32,
     /// By their index in the routes file.
     pub routes: Vec<usize>,
+    /// The sets of settings that their requests are told of, each once.
+    pub settings: Vec<api::Settings>,
 }
 
 /// The groups that a routes file needs. One with a timeout of its own gets a single connection,
@@ -58,8 +60,11 @@ pub fn groups(api: &Api, settings: &config::Postgres) -> Vec<Group> {
             true => (format!("{name}, cancellable"), 1),
             false => (name, limits::PIPELINE_DEPTH_MAX),
         };
+        let told = route.transaction.as_ref().map(|it| it.settings);
         if let Some(group) = groups.iter_mut().find(|group| group.name == name) {
             group.routes.push(index);
+            let new = told.filter(|set| !group.settings.contains(set));
+            group.settings.extend(new);
             continue;
         }
         // What a lane declares, each of its groups gets.
@@ -74,6 +79,7 @@ pub fn groups(api: &Api, settings: &config::Postgres) -> Vec<Group> {
             statement_timeout: timeout,
             depth,
             routes: vec![index],
+            settings: told.into_iter().collect(),
         });
     }
     groups
@@ -88,6 +94,8 @@ pub struct Lane {
     pub statement_timeout: Duration,
     /// See [`Group::routes`].
     pub routes: Vec<usize>,
+    /// See [`Group::settings`].
+    pub settings: Vec<api::Settings>,
     /// Age at which a connection is replaced; zero for never.
     pub recycle: Duration,
     pub(super) acquire_timeout: Duration,
@@ -141,6 +149,7 @@ impl Lane {
             name: group.name.clone(),
             statement_timeout: group.statement_timeout,
             routes: group.routes.clone(),
+            settings: group.settings.clone(),
             recycle: settings.recycle,
             acquire_timeout: settings.acquire_timeout,
             links: (0..group.connections)

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::connect::Session;
 use super::mend::Preparation;
+use super::session;
 use super::statements::Prepared;
 use crate::limits;
 
@@ -44,6 +45,8 @@ struct Open {
     session: Rc<Session>,
     /// By route; only those of the link's lane.
     statements: Vec<Option<Rc<Prepared>>>,
+    /// They make the settings of the lane's requests.
+    settings: Rc<[session::Prepared]>,
 }
 
 impl Link {
@@ -113,6 +116,13 @@ impl Link {
     pub(super) fn statement(&self, route: usize) -> Option<Rc<Prepared>> {
         let open = self.open.borrow();
         open.as_ref()?.statements[route].clone()
+    }
+
+    /// The statements that make settings.
+    pub(super) fn settings(&self) -> Rc<[session::Prepared]> {
+        let open = self.open.borrow();
+        open.as_ref()
+            .map_or_else(Rc::default, |open| open.settings.clone())
     }
 
     /// Puts a statement in the place of the present one, if `session` is still the connection.

@@ -8,10 +8,12 @@ use crate::error::Failure;
 /// Tag and length of a message.
 pub(super) const HEADER_BYTES: usize = 5;
 
-/// What follows the parameters of Bind, all results in binary, and the two messages behind it:
-/// Execute of the unnamed portal without a limit of rows, and Sync.
-const TAIL: &[u8] = b"\0\x01\0\x01E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+/// What follows the parameters of Bind, all results in binary, and the message behind it: Execute of
+/// the unnamed portal without a limit of rows.
+const TAIL: &[u8] = b"\0\x01\0\x01E\0\0\0\x09\0\0\0\0\0";
 const BIND_TAIL_BYTES: usize = 4;
+
+const SYNC: &[u8] = b"S\0\0\0\x04";
 
 /// Bytes that are no message of Postgres's.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +43,12 @@ pub(super) fn bind_head(statement: &str, parameters: usize) -> Box<[u8]> {
     head.into()
 }
 
-/// Appends Bind, Execute and Sync. `parameters` appends each parameter with its length before it.
+/// Appends Sync: the end of what is one transaction and is answered as a whole.
+pub(super) fn append_sync(out: &mut Vec<u8>) {
+    out.extend_from_slice(SYNC);
+}
+
+/// Appends Bind and Execute. `parameters` appends each parameter with its length before it.
 pub(super) fn append_statement(
     head: &[u8],
     parameters: impl FnOnce(&mut Vec<u8>),
@@ -58,7 +65,7 @@ pub(super) fn append_statement(
 }
 
 /// Appends one parameter; `None` is NULL.
-fn append_parameter(value: Option<&[u8]>, out: &mut Vec<u8>) {
+pub(super) fn append_parameter(value: Option<&[u8]>, out: &mut Vec<u8>) {
     match value {
         Some(bytes) => {
             out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
@@ -164,9 +171,11 @@ impl Refusal {
     }
 
     /// Whether the connection's prepared statement is gone, or no longer fits the tables and types. What
-    /// is found out before anything is run, at `Bind`, is also that it names what is no longer there.
+    /// is found out before anything is run, at `Bind`, is also that it names what is no longer there. What
+    /// the settings before it are refused for says nothing of it.
     pub(super) fn is_stale(&self, stage: Stage) -> bool {
         match self.state.as_str() {
+            _ if stage == Stage::Settings => false,
             "26000" => true,
             _ if self.is_undefined() => stage == Stage::Bind,
             "0A000" => self.routine == "RevalidateCachedQuery",
@@ -218,6 +227,7 @@ mod tests {
                 }
             };
             append_statement(&bind_head(&name, values.len()), parameters, &mut ours);
+            append_sync(&mut ours);
             prop_assert_eq!(&ours[6..], &theirs[..]);
         }
 
@@ -273,6 +283,8 @@ mod tests {
         // A table that is gone is one that the statement names, or one of a function that it calls.
         let undefined = Refusal::parse(&error(&[(b'C', "42P01")])).unwrap();
         assert!(undefined.is_stale(Stage::Bind) && !undefined.is_stale(Stage::Execute));
+        let gone = Refusal::parse(&error(&[(b'C', "26000")])).unwrap();
+        assert!(gone.is_stale(Stage::Bind) && !gone.is_stale(Stage::Settings));
         let forbidden = Refusal::parse(&error(&[(b'C', "42501")])).unwrap();
         assert!(!forbidden.is_stale(Stage::Bind));
     }

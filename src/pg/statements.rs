@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use futures_util::future::join;
 use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
@@ -11,6 +12,7 @@ use super::eligible::{Verdict, judge};
 use super::judgement::Judgement;
 use super::lane::Lane;
 use super::message;
+use super::roles;
 use super::{Database, Known};
 use crate::api::{Api, BatchMode, Diagnostic, Keyed, Plan, Route};
 
@@ -117,9 +119,27 @@ pub(super) async fn prepare_all(
     Ok(statements)
 }
 
-/// Prepares one route's statement and makes its plan.
+/// Prepares one route's statement and makes its plan, as the login role, and looks whether that may become
+/// each role that the statement is to run as.
 pub async fn prepare(api: &Api, route: usize, client: &Client) -> Result<Prepared, Fault> {
-    prepare_for(api, route, client, &api.routes[route].pinned_types()).await
+    let declared = &api.routes[route];
+    let types = declared.pinned_types();
+    let preparing = prepare_for(api, route, client, &types);
+    let (prepared, roles) = join(preparing, roles::faults(client, declared.roles())).await;
+    let reasons = roles.map_err(Fault::Lost)?;
+    let mut faults: Vec<Diagnostic> = reasons
+        .iter()
+        .map(|reason| declared.role_fault(api, reason))
+        .collect();
+    match prepared {
+        Ok(prepared) if faults.is_empty() => Ok(prepared),
+        Err(Fault::Refused(others)) => {
+            faults.extend(others);
+            Err(Fault::Refused(faults))
+        }
+        Ok(_) => Err(Fault::Refused(faults)),
+        Err(lost) => Err(lost),
+    }
 }
 
 /// The same for parameters of these types; Postgres infers those that are not given.
@@ -240,7 +260,7 @@ pub fn columns(statement: &Statement) -> Vec<(String, Type)> {
 }
 
 /// The name under which Postgres knows a statement. tokio-postgres tells it in its Debug output alone.
-fn name_of(statement: &Statement) -> String {
+pub(super) fn name_of(statement: &Statement) -> String {
     let words = format!("{statement:?}");
     let name = words.split('"').nth(1);
     name.expect("the driver's Debug output begins with the quoted name")

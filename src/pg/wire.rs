@@ -19,6 +19,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::channel::Channel;
 use super::message::{self, HEADER_BYTES, Malformed, Refusal};
+use super::session::Settings;
 use super::tls;
 use crate::limits;
 
@@ -53,6 +54,8 @@ pub(super) enum End {
 /// How far a statement came (Postgres §55.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// Its settings were not made, so that it was not looked at.
+    Settings,
     /// Nothing was run.
     Bind,
     /// BindComplete has come.
@@ -86,13 +89,13 @@ struct Turns {
     /// The session is open: from now on answers belong to turns.
     open: bool,
     /// Of the turn at the front.
-    stage: Option<Stage>,
     refusal: Option<Refusal>,
 }
 
 enum Turn {
     Driver,
-    Statement(Rc<dyn Receiver>),
+    /// With how far it has come.
+    Statement(Rc<dyn Receiver>, Stage),
 }
 
 /// What tokio-postgres is to read.
@@ -142,10 +145,14 @@ impl Wire {
         self.heard.get()
     }
 
-    /// Sends a prepared statement. False when the connection has ended: nothing was sent then, and
-    /// `receiver` hears nothing.
+    /// Sends a prepared statement, in one transaction with the settings that it is to see. False when the
+    /// connection has ended: nothing was sent then, and `receiver` hears nothing.
+    ///
+    /// What stands between two Syncs is one transaction that nobody has to begin or end (Postgres §55.2.4): where the settings are refused Postgres skips the statement, and whatever becomes of
+    /// it, with the Sync they are gone.
     pub(super) fn send(
         &self,
+        settings: Option<Settings<'_>>,
         head: &[u8],
         parameters: impl FnOnce(&mut Vec<u8>),
         receiver: Rc<dyn Receiver>,
@@ -154,9 +161,19 @@ impl Wire {
         let Some(stream) = &*stream else {
             return false;
         };
-        stream.write(|out| message::append_statement(head, parameters, out));
+        let stage = match settings {
+            Some(_) => Stage::Settings,
+            None => Stage::Bind,
+        };
+        stream.write(|out| {
+            if let Some(settings) = settings {
+                settings.append(out);
+            }
+            message::append_statement(head, parameters, out);
+            message::append_sync(out);
+        });
         let mut turns = self.turns.borrow_mut();
-        turns.queue.push_back(Turn::Statement(receiver));
+        turns.queue.push_back(Turn::Statement(receiver, stage));
         true
     }
 
@@ -258,7 +275,7 @@ impl Wire {
         drop(stream);
         let queue = std::mem::take(&mut self.turns.borrow_mut().queue);
         for turn in queue {
-            if let Turn::Statement(receiver) = turn {
+            if let Turn::Statement(receiver, _) = turn {
                 receiver.end(End::Lost(reason.clone()));
             }
         }
@@ -291,7 +308,7 @@ impl Turns {
         if matches!(tag, b'N' | b'A' | b'S') {
             return true;
         }
-        if let Some(Turn::Statement(_)) = self.queue.front() {
+        if let Some(Turn::Statement(..)) = self.queue.front() {
             return false;
         }
         if tag == b'Z' {
@@ -303,15 +320,18 @@ impl Turns {
 
     /// Takes a message of the answer to the statement at the front.
     fn take(&mut self, tag: u8, body: &[u8]) -> Result<(), String> {
-        let Some(Turn::Statement(receiver)) = self.queue.front() else {
+        let Some(Turn::Statement(receiver, stage)) = self.queue.front_mut() else {
             return Ok(());
         };
-        match tag {
-            b'2' => self.stage = Some(Stage::Execute),
-            b'D' => receiver.row(body),
+        match (tag, *stage) {
+            // What it says of the settings is of no interest, unless it refuses them.
+            (b'2' | b'D', Stage::Settings) => {}
+            (b'C', Stage::Settings) => *stage = Stage::Bind,
+            (b'2', _) => *stage = Stage::Execute,
+            (b'D', Stage::Execute) => receiver.row(body),
             // CommandComplete, and EmptyQueryResponse in its place.
-            b'C' | b'I' => {}
-            b'E' => {
+            (b'C' | b'I', Stage::Execute) => {}
+            (b'E', _) => {
                 let refusal = Refusal::parse(body)
                     .map_err(|Malformed| "Postgres sent an error without a state".to_owned())?;
                 if refusal.ends_connection() {
@@ -319,17 +339,22 @@ impl Turns {
                 }
                 self.refusal = Some(refusal);
             }
-            b'Z' => {
-                let stage = self.stage.take().unwrap_or(Stage::Bind);
-                receiver.end(match self.refusal.take() {
-                    None => End::Complete,
-                    Some(refusal) => End::Refused(stage, refusal),
-                });
+            (b'Z', stage) => {
+                // Whatever comes next on this connection would be part of it, and see its settings.
+                if body != b"I" {
+                    return Err("a statement left a transaction open".to_owned());
+                }
+                let end = match (self.refusal.take(), stage) {
+                    (Some(refusal), stage) => End::Refused(stage, refusal),
+                    (None, Stage::Execute) => End::Complete,
+                    (None, _) => return Err("Postgres has left a statement out".to_owned()),
+                };
+                receiver.end(end);
                 self.queue.pop_front();
             }
             // The two sides no longer agree on what comes next (COPY): not one more row of this
             // connection can be trusted.
-            tag => {
+            (tag, _) => {
                 return Err(format!(
                     "unexpected message {:?} from Postgres",
                     tag as char
@@ -342,7 +367,7 @@ impl Turns {
     /// A message that is too long to be kept: only a row of a statement may be.
     fn refuse_long(&mut self, tag: u8) -> Result<(), String> {
         match self.queue.front() {
-            Some(Turn::Statement(receiver)) if tag == b'D' => {
+            Some(Turn::Statement(receiver, Stage::Execute)) if tag == b'D' => {
                 receiver.row_too_long();
                 Ok(())
             }

@@ -9,6 +9,7 @@ use super::handler::{Handled, Later};
 use super::jwks::Asker;
 use super::rate_limit::{Limiter, Outcome, Ruling};
 use super::reply::Reply;
+use super::session::{Facts, Forbidden, Sessions};
 use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;
 use crate::guard::auth::jwt::Fault;
@@ -18,7 +19,7 @@ use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
 use crate::limits;
 use crate::pg::execute::{Answered, Running};
-use crate::pg::{Admitted, Cause, Database, Description};
+use crate::pg::{Admitted, Cause, Database, Description, Session};
 use crate::ring::Ring;
 
 /// What the requests of one core share.
@@ -26,6 +27,7 @@ pub struct Core {
     ring: Rc<Ring>,
     api: Arc<Api>,
     guards: Guards,
+    sessions: Sessions,
     limiter: Limiter,
     database: Rc<Database>,
     load: Rc<Load>,
@@ -71,6 +73,7 @@ impl Core {
             health_built_in: free("/health"),
             ready_built_in: free("/ready"),
             guards: Guards::new(&api.guards),
+            sessions: Sessions::new(&api.guards.auth),
             api,
             limiter,
             database,
@@ -215,13 +218,35 @@ impl Core {
         let known = known.unwrap_or_else(|| self.authenticate(route, request, &mut visit));
         // Nothing is asked of the database before the limit has been decided on.
         let company = limit.is_none().then_some(company);
-        let served =
-            known.and_then(|()| self.serve_route(route, &captures, request, body, company, &visit));
+        let served = known
+            .and_then(|()| self.session(route, request, &path, &visit))
+            .and_then(|session| {
+                let work = self.serve_route(route, &captures, request, body, company, &visit)?;
+                Ok(Work { session, ..work })
+            });
         match (served, limit) {
             (Ok(work), limit) => self.answer_later(work, limit, visit.trail),
             (Err(reply), Some(limit)) => self.refuse_later(reply, limit, visit.trail),
             (Err(reply), None) => Handled::Now(end(reply, visit.trail)),
         }
+    }
+
+    /// What Postgres is to be told of a request, or the refusal of one whose role is none here.
+    fn session(
+        &self,
+        route: usize,
+        request: &Request<'_>,
+        path: &str,
+        visit: &Visit,
+    ) -> Result<Option<Rc<Session>>, Reply> {
+        let facts = Facts {
+            request,
+            path,
+            id: &visit.trail.id,
+            identity: visit.identity.as_ref(),
+        };
+        let session = self.sessions.of(&self.api.routes[route], &facts);
+        session.map_err(|Forbidden| Reply::error(403, "Forbidden", facts.id, None))
     }
 
     fn counts_claims(&self, route: usize) -> bool {
@@ -383,6 +408,7 @@ impl Core {
             route,
             description,
             bound,
+            session: None,
             held,
         })
     }
@@ -459,11 +485,12 @@ impl Core {
             route,
             description,
             bound,
+            session,
             held,
         } = work;
         let answered = self
             .database
-            .execute(route, description.clone(), bound, running)
+            .execute(route, description.clone(), bound, running, session)
             .await;
         if let Some(held) = held {
             self.database.leave(held.admitted, answered.as_ref().err());
@@ -528,6 +555,8 @@ struct Work {
     route: usize,
     description: Rc<Description>,
     bound: Bound,
+    /// What Postgres is to be told of it.
+    session: Option<Rc<Session>>,
     /// `None` where the rate limit is still to be decided on.
     held: Option<Held>,
 }

@@ -15,6 +15,7 @@ mod rate_limit;
 mod reading;
 mod reply;
 mod secure;
+mod session;
 mod shard;
 mod steering;
 mod transport;

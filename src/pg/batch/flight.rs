@@ -11,6 +11,7 @@ use crate::limits;
 use crate::pg::execute::Answered;
 use crate::pg::message::{self, append_parameters};
 use crate::pg::rows::{Rows, Shape};
+use crate::pg::session::Session;
 use crate::pg::statements::{Prepared, PreparedBatch};
 use crate::pg::wire::{Answer, End, Receiver};
 
@@ -21,6 +22,8 @@ pub(super) struct Flight {
     shape: Shape,
     /// None where there is one key alone: the route's own statement serves it.
     keyed: Option<Rc<PreparedBatch>>,
+    /// What Postgres is told of all of its requests.
+    pub(super) session: Option<Rc<Session>>,
     groups: RefCell<Vec<Group>>,
     /// Bytes of all rows.
     bytes: Cell<usize>,
@@ -43,12 +46,14 @@ impl Group {
 }
 
 impl Flight {
-    /// The batch of those members that the statement suits; the others go alone.
+    /// The batch of those members that the statement suits; the others go alone. They are of one session.
     pub(super) fn new(
         prepared: &Rc<Prepared>,
         shape: Shape,
         members: Vec<Rc<Member>>,
     ) -> Option<Rc<Flight>> {
+        let session = members.first().and_then(|member| member.session.clone());
+        debug_assert!(members.iter().all(|member| member.session == session));
         let now = &prepared.description;
         let suits = |member: &Rc<Member>| {
             Rc::ptr_eq(&member.description, now) || member.description.binds_like(now)
@@ -71,6 +76,7 @@ impl Flight {
             prepared: prepared.clone(),
             shape,
             keyed,
+            session,
             groups: RefCell::new(groups),
             bytes: Cell::new(0),
             answer: Answer::default(),

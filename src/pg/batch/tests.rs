@@ -63,7 +63,7 @@ fn a_lone_request_that_nobody_waits_for_does_not_keep_its_sender_or_its_place() 
     // Gone before its turn, and gone before it has heard of its turn.
     for heard in [false, true] {
         with_batcher("true", |ring, batcher, description| async move {
-            let joined = batcher.join(Bound::default(), description, ring.now());
+            let joined = batcher.join(Bound::default(), description, None, ring.now());
             let mut joined = Box::pin(joined);
             assert!(!poll_once(joined.as_mut()).await);
             let members = poll_fn(|context| batcher.poll_gather(context, false)).await;
@@ -90,7 +90,7 @@ fn a_lone_request_that_nobody_waits_for_does_not_keep_its_sender_or_its_place() 
 #[test]
 fn a_lone_request_has_the_place_that_its_sender_has_waited_for() {
     with_batcher("true", |ring, batcher, description| async move {
-        let joined = batcher.join(Bound::default(), description, ring.now());
+        let joined = batcher.join(Bound::default(), description, None, ring.now());
         let mut joined = Box::pin(joined);
         assert!(!poll_once(joined.as_mut()).await);
         let members = poll_fn(|context| batcher.poll_gather(context, false)).await;
@@ -197,7 +197,7 @@ fn join(
             (batcher.clone(), description.clone(), flights.clone());
         let now = ring.now();
         ring.spawn(async move {
-            let (_, outcome) = batcher.join(Bound::default(), description, now).await;
+            let (_, outcome) = batcher.join(Bound::default(), description, None, now).await;
             assert!(matches!(outcome, Outcome::Failed(Failure::Internal)));
             flights.answered.set(flights.answered.get() + 1);
         });
@@ -228,7 +228,7 @@ fn a_batch_has_no_more_bytes_than_it_may_but_one_request_always_fits() {
         for size in sizes {
             let mut bound = Bound::default();
             bound.bytes.resize(size, 0);
-            let mut joined = Box::pin(batcher.join(bound, description.clone(), ring.now()));
+            let mut joined = Box::pin(batcher.join(bound, description.clone(), None, ring.now()));
             assert!(!poll_once(joined.as_mut()).await);
             requests.push(joined);
         }

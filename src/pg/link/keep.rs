@@ -12,6 +12,7 @@ use tokio_postgres::AsyncMessage;
 use super::super::Database;
 use super::super::connect::{self, Connected, Session};
 use super::super::lane::Lane;
+use super::super::session;
 use super::super::statements::{self, Prepared};
 use super::{Link, Open, WATCH_INTERVAL};
 use crate::limits;
@@ -83,8 +84,8 @@ async fn serve(
             telling.ended.replace(Some(reason));
         }
     });
-    let statements = match prepare(database, lane, &session).await {
-        Ok(statements) => statements,
+    let (statements, settings) = match prepare(database, lane, &session).await {
+        Ok(prepared) => prepared,
         Err(reason) => {
             link.kill("the statements could not be prepared");
             return End::Stillborn(reason);
@@ -96,6 +97,7 @@ async fn serve(
         link.open.replace(Some(Open {
             session,
             statements,
+            settings,
         }));
         tracing::debug!(lane = lane.name, "connected to Postgres");
         if lane.link_up() {
@@ -146,12 +148,13 @@ impl Drop for Telling {
     }
 }
 
-/// The lane's statements on a new connection, or why there are none.
+/// The lane's statements on a new connection and those that make its requests' settings, or why there are
+/// none.
 async fn prepare(
     database: &Rc<Database>,
     lane: &Lane,
     session: &Session,
-) -> Result<Vec<Option<Rc<Prepared>>>, String> {
+) -> Result<(Vec<Option<Rc<Prepared>>>, Rc<[session::Prepared]>), String> {
     let client = &session.client;
     let unbounded = lane.statement_timeout.is_zero();
     // Postgres ends each Parse at the statement timeout. Where there is none, a table that is locked would
@@ -162,11 +165,12 @@ async fn prepare(
             let set = format!("set statement_timeout = {}", bound.as_millis());
             client.batch_execute(&set).await?;
         }
+        let settings = session::prepare_all(client, &lane.settings).await?;
         let statements = statements::prepare_all(database, lane, client).await?;
         if unbounded {
             client.batch_execute("reset statement_timeout").await?;
         }
-        Ok::<_, connect::Error>(statements)
+        Ok::<_, connect::Error>((statements, settings))
     };
     let timeout = if unbounded {
         bound
@@ -175,7 +179,7 @@ async fn prepare(
     };
     let patience = timeout + limits::SILENCE_GRACE;
     match unless_silent(&database.ring, session, patience, preparing).await {
-        Some(Ok(statements)) => Ok(statements),
+        Some(Ok(prepared)) => Ok(prepared),
         Some(Err(error @ connect::Error::Refused { .. })) => Err(error.to_string()),
         // The driver knows only that there is no more.
         Some(Err(error)) => Err(match session.wire.ended() {

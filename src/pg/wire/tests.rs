@@ -13,6 +13,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::api;
+use crate::pg::session::Session;
 use crate::ring::{self, Ring, Stream};
 
 /// Who asked, and what was heard.
@@ -86,7 +88,16 @@ impl Link {
 
     fn ask(&self) -> Rc<Heard> {
         let heard = Rc::<Heard>::default();
-        assert!(self.wire.send(b"", |_| (), heard.clone()));
+        assert!(self.wire.send(None, b"", |_| (), heard.clone()));
+        heard
+    }
+
+    /// With settings before it.
+    fn ask_with_settings(&self) -> Rc<Heard> {
+        let heard = Rc::<Heard>::default();
+        let session = Session::new(api::Settings::default(), |_| unreachable!("there is none"));
+        let settings = Some(Settings::new(b"", &session));
+        assert!(self.wire.send(settings, b"", |_| (), heard.clone()));
         heard
     }
 
@@ -153,6 +164,10 @@ enum Part {
     Rows(Vec<usize>),
     /// Refused after BindComplete and so many rows, or before.
     Refused(Option<usize>),
+    /// What comes after settings that were made, with a row of so many bytes.
+    Told(usize, Box<Part>),
+    /// Settings that were refused before BindComplete or after it.
+    RefusedSettings(bool),
     Driver,
 }
 
@@ -168,6 +183,16 @@ impl Part {
     fn messages(&self) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         match self {
+            Part::Told(length, part) => {
+                messages.push(message(b'2', b""));
+                messages.push(message(b'D', &row(*length)));
+                messages.push(message(b'C', b"SELECT 1\0"));
+                return [messages, part.messages()].concat();
+            }
+            Part::RefusedSettings(is_bound) => {
+                messages.extend(is_bound.then(|| message(b'2', b"")));
+                messages.push(error("ERROR", "42501"));
+            }
             Part::Rows(rows) => {
                 messages.push(message(b'2', b""));
                 messages.extend(rows.iter().map(|length| message(b'D', &row(*length))));
@@ -200,9 +225,15 @@ fn part() -> impl Strategy<Value = Part> {
         1 => 65_500..65_600_usize,
         1 => Just(300_000_usize),
     ];
-    prop_oneof![
+    let statement = prop_oneof![
         4 => vec(length, 0..6).prop_map(Part::Rows),
         1 => proptest::option::of(0..3_usize).prop_map(Part::Refused),
+    ];
+    let told = (0..200_usize, statement.clone());
+    prop_oneof![
+        5 => statement,
+        3 => told.prop_map(|(length, part)| Part::Told(length, Box::new(part))),
+        1 => any::<bool>().prop_map(Part::RefusedSettings),
         2 => Just(Part::Driver),
     ]
 }
@@ -246,6 +277,12 @@ fn each_hears_its_own_answer_however_the_bytes_are_split() {
             for part in &parts {
                 match part {
                     Part::Driver => link.ask_as_driver(),
+                    Part::Told(_, inner) => {
+                        heard.push(((**inner).clone(), link.ask_with_settings()));
+                    }
+                    Part::RefusedSettings(_) => {
+                        heard.push((part.clone(), link.ask_with_settings()));
+                    }
                     _ => heard.push((part.clone(), link.ask())),
                 }
             }
@@ -270,6 +307,8 @@ fn each_hears_its_own_answer_however_the_bytes_are_split() {
                     Part::Rows(lengths) => (lengths, "complete"),
                     Part::Refused(Some(rows)) => ((0..rows).collect(), "Execute 22012"),
                     Part::Refused(None) => (Vec::new(), "Bind 22012"),
+                    Part::RefusedSettings(_) => (Vec::new(), "Settings 42501"),
+                    Part::Told(..) => unreachable!("what it holds was kept"),
                     Part::Driver => unreachable!("it has no receiver"),
                 };
                 assert_eq!(heard.end(), end);
@@ -321,7 +360,7 @@ fn an_end_at_any_byte_is_told_to_all_that_wait_once() {
             assert_eq!(others[0].end(), told(is_whole(), "Execute 22012"), "{cut}");
             assert_eq!(others[1].end(), told(is_whole(), "complete"), "{cut}");
             until(&ring, || link.tap.borrow().is_none()).await;
-            assert!(!link.wire.send(b"", |_| (), Rc::<Heard>::default()));
+            assert!(!link.wire.send(None, b"", |_| (), Rc::<Heard>::default()));
         }
         assert_eq!(ring.held(), 0, "sockets are left");
     });
@@ -364,6 +403,46 @@ fn what_nobody_has_asked_for_ends_the_connection() {
         let ends = ends_by(garbage.to_vec());
         assert!(ends.iter().all(|end| end.starts_with("lost: ")), "{ends:?}");
     }
+}
+
+#[test]
+fn a_transaction_that_stays_open_ends_the_connection() {
+    for status in [b"T", b"E"] {
+        let ends = ends_by(message(b'Z', status));
+        let words = "lost: a statement left a transaction open";
+        assert_eq!(ends, [words, words]);
+    }
+}
+
+#[test]
+fn settings_alone_are_no_answer() {
+    on_ring(|ring| async move {
+        for bytes in [
+            [
+                message(b'2', b""),
+                message(b'C', b"SELECT 1\0"),
+                READY.to_vec(),
+            ]
+            .concat(),
+            READY.to_vec(),
+        ] {
+            let mut link = Link::opened(&ring).await;
+            let heard = link.ask_with_settings();
+            link.server.write_all(&bytes).unwrap();
+            until(&ring, || !heard.end().is_empty()).await;
+            assert_eq!(heard.end(), "lost: Postgres has left a statement out");
+        }
+        // A row before there is a portal is none of the statement's.
+        let mut link = Link::opened(&ring).await;
+        let heard = link.ask_with_settings();
+        let made = [message(b'2', b""), message(b'C', b"SELECT 1\0")].concat();
+        link.server
+            .write_all(&[made, message(b'D', b"row")].concat())
+            .unwrap();
+        until(&ring, || !heard.end().is_empty()).await;
+        assert_eq!(heard.end(), "lost: unexpected message 'D' from Postgres");
+        assert!(heard.rows.borrow().is_empty());
+    });
 }
 
 #[test]
