@@ -61,6 +61,8 @@ struct Shared {
     holding: AtomicBool,
     /// Bytes that have come from Postgres.
     passed: AtomicUsize,
+    /// What has come for Postgres, a part for each read, if a test wants to know.
+    sent: Mutex<Option<Vec<Vec<u8>>>>,
     ended: AtomicBool,
 }
 
@@ -81,6 +83,7 @@ impl Proxy {
             dribbling: AtomicBool::new(false),
             holding: AtomicBool::new(false),
             passed: AtomicUsize::new(0),
+            sent: Mutex::default(),
             ended: AtomicBool::new(false),
         });
         std::thread::spawn({
@@ -138,6 +141,13 @@ impl Proxy {
     /// Holds everything back, or lets it go on.
     pub fn hold(&self, so: bool) {
         self.shared.holding.store(so, Ordering::Relaxed);
+    }
+
+    /// What the client has sent since this was last asked, in the parts in which it came. From now on it
+    /// is kept.
+    pub fn take_sent(&self) -> Vec<Vec<u8>> {
+        let mut sent = self.shared.sent.lock().expect("no panic");
+        sent.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Bytes that have come from Postgres so far.
@@ -199,6 +209,9 @@ fn carry_up(mut client: TcpStream, mut server: Socket, shared: &Shared, both: &B
             Ok(count) => count,
         };
         wait_while_held(shared);
+        if let Some(sent) = &mut *shared.sent.lock().expect("no panic") {
+            sent.push(part[..count].to_vec());
+        }
         let mute = both.mute.load(Ordering::Relaxed);
         if !mute && server.write_all(&part[..count]).is_err() {
             break;
