@@ -12,6 +12,7 @@ use super::settings::Declared;
 use super::transaction;
 use super::tree::{Faults, Place, Section, described, is_identifier, unknown_key};
 use crate::guard;
+use crate::guard::rate_limit::Rule;
 use crate::limits;
 
 /// The declared API, checked as far as it can be without a database.
@@ -81,6 +82,10 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
     for route in &routes {
         batch::check_declared(&mut faults, route);
     }
+    // Only of a file without faults do the routes' indexes lead to their rules.
+    if faults.list.is_empty() {
+        check_claims(&mut faults, &routes, &guards);
+    }
     let found = faults.list;
     if found.is_empty() {
         Ok(Api {
@@ -94,6 +99,20 @@ pub fn load(path: &str, text: &str) -> Result<Api, Diagnostics> {
         })
     } else {
         Err(Diagnostics::new(found))
+    }
+}
+
+/// A limit that counts by a claim needs somebody whose claims are known.
+fn check_claims(faults: &mut Faults<'_>, routes: &[Route], guards: &guard::Settings) {
+    for route in routes {
+        let rule = route.rate_limit.map(|index| &guards.rate_limits[index]);
+        if rule.is_some_and(Rule::needs_identity) && !route.auth.is_asked_for() {
+            faults.add_with_help(
+                route.rate_limit_span.clone(),
+                "this limit counts by a claim, and nobody is asked who they are here",
+                "declare who may ask: auth = \"jwt\", or count by \"ip\"",
+            );
+        }
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Route {
     pub transaction: Option<Transaction>,
     /// What the route says of that.
     pub(super) told: Told,
+    /// Where `rate_limit` stands.
+    pub(super) rate_limit_span: Range<usize>,
     /// Where `batch` stands.
     pub(super) batch_span: Range<usize>,
     /// Where `result` stands.
@@ -219,7 +221,8 @@ fn read_rest(
         read_only,
         cancel: settings.cancel,
         batch: settings.batch.value,
-        rate_limit: settings.rate_limit,
+        rate_limit: settings.rate_limit.as_ref().map(|place| place.value),
+        rate_limit_span: settings.rate_limit.map_or(0..0, |place| place.span),
         auth: settings.auth,
         database_role: settings.database_role,
         transaction: None,

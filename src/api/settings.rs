@@ -32,7 +32,7 @@ pub(super) struct Settings {
     pub(super) read_only: Option<Place<bool>>,
     pub(super) cancel: bool,
     pub(super) batch: Place<Batch>,
-    pub(super) rate_limit: Option<usize>,
+    pub(super) rate_limit: Option<Place<usize>>,
     pub(super) auth: RouteAuth,
     pub(super) database_role: Option<DatabaseRole>,
 }

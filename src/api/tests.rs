@@ -365,7 +365,7 @@ fn settings_of_a_route() {
         ),
         (
             "zzz = 1",
-            "7:1 unknown key \"zzz\" in [[route]] | known here: name, method, path, result, sql, params, not_found, empty_status, status, timeout, lane, max_rows, read_only, cancel, batch, rate_limit, auth, require, database_role",
+            "7:1 unknown key \"zzz\" in [[route]] | known here: name, method, path, result, sql, params, not_found, empty_status, status, timeout, lane, max_rows, read_only, cancel, batch, rate_limit, auth, require, database_role, settings",
         ),
         (
             "params = 1",

@@ -45,7 +45,6 @@ fn every_setting_and_its_bounds() {
         "key = \"ip\"",
         "key = \"route\"",
         "key = \"header:X-Api-Key\"",
-        "key = \"claim:sub\"",
         "store = \"local\"",
         "store = \"redis\"",
         "on_store_failure = \"allow\"",
@@ -56,6 +55,8 @@ fn every_setting_and_its_bounds() {
             assert!(is_fine(&faults), "{lines} {line}: {faults}");
         }
     }
+    // Of routes that ask who is there, which this one doesn't.
+    assert!(is_fine(&faults(&rule("key = \"claim:sub\""), "")));
     for (requests, per, fine) in [
         ("1", "1s", true),
         ("1000000", "1s", true),
@@ -100,6 +101,11 @@ fn each_fault_says_where_it_is_and_how_to_mend_it() {
             "\"x y\" is no name of a header field",
         ),
         (rule("key = \"claim:\""), "", "\"key\" must be"),
+        (
+            rule("key = \"claim:sub\""),
+            "rate_limit = \"default\"",
+            "nobody is asked who they are here",
+        ),
         (
             rule("store = \"memcached\""),
             "",

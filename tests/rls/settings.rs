@@ -6,7 +6,7 @@ use pinion::error::Failure;
 use pinion::pg::execute::Running;
 
 use crate::fixture::{SCHEMA, Who, api, json, on_one_connection};
-use crate::support::{PATIENCE, Postgres};
+use crate::support::Postgres;
 
 fn app(postgres: &Postgres) -> String {
     format!("{}&user=app", postgres.url())
@@ -66,23 +66,6 @@ fn whatever_becomes_of_a_statement_its_settings_are_gone() {
         assert_eq!(state(core.ask("divide", "0", &one).await), "22012");
         assert_eq!(core.ask("public", "", &one).await.unwrap(), NOBODY);
         assert_eq!(state(core.ask("nap", "1", &one).await), "57014");
-        assert_eq!(core.ask("public", "", &one).await.unwrap(), NOBODY);
-        // Without a place to go, as there is no tenant: the check of a NOT NULL column.
-        let nobody = Who {
-            identity: Who::new("", "").identity,
-            ..one.clone()
-        };
-        let without = core
-            .ask(
-                "note",
-                "key",
-                &Who {
-                    tenant: String::new(),
-                    ..nobody
-                },
-            )
-            .await;
-        assert!(without.is_ok(), "an empty tenant is one: {without:?}");
         assert_eq!(core.ask("public", "", &one).await.unwrap(), NOBODY);
         let running = Running::default();
         let napping = core.ask_running("cancellable_nap", "0.25", &one, Some(&running));
@@ -217,5 +200,4 @@ fn the_statement_that_makes_settings_may_get_lost() {
         }
     });
     assert_eq!(postgres.sql("select count(*) from notes"), "3");
-    let _ = PATIENCE;
 }

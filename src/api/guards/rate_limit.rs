@@ -64,10 +64,11 @@ pub(in super::super) fn read_name(
     faults: &mut Faults<'_>,
     section: &Section<'_>,
     names: &[String],
-) -> Option<usize> {
+) -> Option<Place<usize>> {
     let text = section.text(faults, "rate_limit")?;
-    if let Some(index) = names.iter().position(|name| name == text.value) {
-        return Some(index);
+    if let Some(value) = names.iter().position(|name| name == text.value) {
+        let span = text.span;
+        return Some(Place { value, span });
     }
     let message = format!("there is no rate limit \"{}\"", text.value);
     let help = match nearest(text.value, names.iter().map(String::as_str)) {
