@@ -1,26 +1,34 @@
 //! One request on one core: route → guard → bind → Postgres → JSON → reply.
 
-use std::cell::{Cell, RefCell};
+mod clock;
+mod limited;
+mod load;
+mod refusals;
+mod routing;
+
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::handler::{Handled, Later};
 use super::jwks::Asker;
-use super::rate_limit::{Limiter, Outcome, Ruling};
+use super::rate_limit::Limiter;
 use super::reply::Reply;
 use super::session::{Facts, Forbidden, Sessions};
-use crate::api::{self, Api, BindFault, Bound, Detail, Found, Input, Plan, ResultKind, Route};
+use crate::api::{self, Api, BindFault, Bound, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;
 use crate::guard::auth::jwt::Fault;
 use crate::guard::auth::{Keys, Reason, Refused};
-use crate::guard::rate_limit::OnStoreFailure;
 use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
-use crate::http::{DATE_BYTES, Method, Request, imf_fixdate, normalize_path};
-use crate::limits;
+use crate::http::{DATE_BYTES, Request, normalize_path};
 use crate::pg::execute::{Answered, Running};
 use crate::pg::{Admitted, Cause, Database, Description, Session};
 use crate::ring::Ring;
+use clock::WallClock;
+use limited::Limit;
+use load::{Load, Place};
+use refusals::{failed, unauthorized, unbound, unmet};
 
 /// What the requests of one core share.
 pub struct Core {
@@ -35,23 +43,11 @@ pub struct Core {
     draining: Cell<bool>,
     /// Whom to ask for the keys of tokens that are not known.
     asker: Option<Asker>,
-    date: RefCell<Date>,
+    wall_clock: WallClock,
     /// The routes file declares no path of its own in their place.
     health_built_in: bool,
     ready_built_in: bool,
 }
-
-/// The date, looked up once a second, by the clock of the pass.
-struct Date {
-    bytes: [u8; DATE_BYTES],
-    /// Since 1970, at `at`.
-    wall: Duration,
-    at: Instant,
-    until: Option<Instant>,
-}
-
-/// What the built-in paths answer to.
-const BUILT_IN_ALLOW: &str = "GET, HEAD, OPTIONS";
 
 impl Core {
     /// A core that has just started.
@@ -64,10 +60,7 @@ impl Core {
         asker: Option<Asker>,
     ) -> Core {
         let free = |path| matches!(api.router.find(None, path), Found::NotFound);
-        let load = Rc::new(Load {
-            in_flight: Cell::new(0),
-            answer_bytes: vec![Cell::new(None); api.routes.len()],
-        });
+        let load = Load::new(api.routes.len());
         Core {
             ring: ring.clone(),
             health_built_in: free("/health"),
@@ -81,12 +74,7 @@ impl Core {
             in_flight_max,
             draining: Cell::new(false),
             asker,
-            date: RefCell::new(Date {
-                bytes: imf_fixdate(0),
-                wall: Duration::ZERO,
-                at: ring.now(),
-                until: None,
-            }),
+            wall_clock: WallClock::new(ring.now()),
         }
     }
 
@@ -109,84 +97,6 @@ impl Core {
     /// From now on every answer is the last of its connection.
     pub fn drain(&self) {
         self.draining.set(true);
-    }
-
-    /// The route of a request with its captures, or the answer to one that needs no route.
-    fn find<'a>(
-        &self,
-        request: &Request<'_>,
-        path: &'a str,
-        id: &RequestId,
-    ) -> Result<(usize, api::Captures<'a>), Reply> {
-        let method = match request.method() {
-            Method::Get | Method::Head => Some(api::Method::Get),
-            Method::Post => Some(api::Method::Post),
-            Method::Put => Some(api::Method::Put),
-            Method::Patch => Some(api::Method::Patch),
-            Method::Delete => Some(api::Method::Delete),
-            Method::Options => None,
-        };
-        let health = path == "/health" && self.health_built_in;
-        let ready = path == "/ready" && self.ready_built_in;
-        let options = method.is_none();
-        Err(if health || ready {
-            match method {
-                Some(api::Method::Get) if health => Reply::fixed(200, b"{\"status\":\"ok\"}"),
-                Some(api::Method::Get) => self.ready(),
-                _ => allowing(BUILT_IN_ALLOW, options, id),
-            }
-        } else {
-            match self.api.router.find(method, path) {
-                Found::Route { index, captures } => return Ok((index, captures)),
-                Found::MethodNotAllowed { allow } => allowing(&allow, options, id),
-                Found::NotFound if options && path == "*" => allowing(BUILT_IN_ALLOW, options, id),
-                Found::NotFound => Reply::error(404, "Not found", id, None),
-            }
-        })
-    }
-
-    /// The `Allow` field of a path, if there is such a path.
-    fn allow(&self, path: &str) -> Option<String> {
-        let health = path == "/health" && self.health_built_in;
-        let ready = path == "/ready" && self.ready_built_in;
-        if health || ready || path == "*" {
-            return Some(BUILT_IN_ALLOW.to_owned());
-        }
-        match self.api.router.find(None, path) {
-            Found::MethodNotAllowed { allow } => Some(allow),
-            _ => None,
-        }
-    }
-
-    /// The guards that answer by themselves.
-    fn guard(&self, request: &Request<'_>, path: &str, trail: &mut Trail) -> Option<Reply> {
-        let preflight = self
-            .guards
-            .cross_origin(request, trail, || self.allow(path))?;
-        Some(match preflight {
-            Ok(()) => Reply::empty(),
-            Err(message) => Reply::error(403, message, &trail.id, None),
-        })
-    }
-
-    fn ready(&self) -> Reply {
-        let mut faults = self.database.faults();
-        if self.draining.get() {
-            faults.push("stopping".to_owned());
-        }
-        if self.guards.lacks_keys() {
-            faults.push("no keys to verify tokens with".to_owned());
-        }
-        if faults.is_empty() {
-            return Reply::fixed(200, b"{\"status\":\"ready\"}");
-        }
-        let mut body = b"{\"status\":\"unavailable\",\"reasons\":".to_vec();
-        let encoded = sonic_rs::to_vec(&faults);
-        body.extend(encoded.expect("a list of strings is JSON"));
-        body.push(b'}');
-        let mut reply = Reply::json(503, body);
-        reply.field("retry-after", "1");
-        reply
     }
 
     /// Answers one request of a connection of `peer`: `company` of them came before it and are not
@@ -249,11 +159,6 @@ impl Core {
         session.map_err(|Forbidden| Reply::error(403, "Forbidden", facts.id, None))
     }
 
-    fn counts_claims(&self, route: usize) -> bool {
-        let rule = self.api.routes[route].rate_limit;
-        rule.is_some_and(|rule| self.limiter.rule(rule).needs_identity())
-    }
-
     /// Finds out who asks, if the route wants to know: a refusal of who may not.
     fn authenticate(
         &self,
@@ -271,54 +176,6 @@ impl Core {
             asker.ask();
         }
         Err(unauthorized(&refused, &route.name, &visit.trail.id))
-    }
-
-    /// Counts a request of a route that has a rate limit: a refusal, or what is to be waited for before
-    /// anything else is done for it.
-    fn limit(
-        &self,
-        route: usize,
-        request: &Request<'_>,
-        company: usize,
-        visit: &mut Visit,
-    ) -> Result<Option<Limit>, Reply> {
-        let route = &self.api.routes[route];
-        let Some(rule) = route.rate_limit else {
-            return Ok(None);
-        };
-        let declared = self.limiter.rule(rule);
-        let (address, header) = (visit.client.address, |name: &str| request.header(name));
-        let identity = visit.identity.clone();
-        let claim = |name: &str| Some(identity.as_ref()?.claims.json(name)?.as_bytes());
-        let client = declared.client(&route.name, address, header, claim);
-        match self.limiter.rule_on(rule, &client) {
-            Ruling::Known(outcome) => match self.settle(rule, outcome, &mut visit.trail) {
-                Some(refused) => Err(refused),
-                None => Ok(None),
-            },
-            ruling => Ok(Some(Limit {
-                rule,
-                ruling,
-                company,
-            })),
-        }
-    }
-
-    /// What has been decided of a request: the refusal of one that is not let in. The response says what
-    /// its client may still do.
-    fn settle(&self, rule: usize, outcome: Outcome, trail: &mut Trail) -> Option<Reply> {
-        let declared = self.limiter.rule(rule);
-        let Some(decision) = outcome else {
-            self.limiter.count_undecided(rule);
-            return (declared.on_store_failure == OnStoreFailure::Deny).then(|| {
-                let message = "The rate limit can't be checked";
-                let mut reply = Reply::error(503, message, &trail.id, None);
-                reply.field("retry-after", "1");
-                reply
-            });
-        };
-        trail.add_with(|lines| declared.append_fields(&decision, lines));
-        (!decision.admitted).then(|| Reply::error(429, "Too many requests", &trail.id, None))
     }
 
     /// An answer that needs no body, for a client that asks before it sends one.
@@ -429,21 +286,6 @@ impl Core {
         Ok(Held { place, admitted })
     }
 
-    /// Refuses a request, unless its rate limit does.
-    fn refuse_later(self: &Rc<Self>, reply: Reply, limit: Limit, mut trail: Box<Trail>) -> Handled {
-        let (bytes, core) = (reply.body.len(), self.clone());
-        let future = Box::pin(async move {
-            let outcome = limit.ruling.outcome().await;
-            let refused = core.settle(limit.rule, outcome, &mut trail);
-            end(refused.unwrap_or(reply), trail)
-        });
-        Handled::Later(Later {
-            future,
-            bytes,
-            abandon: None,
-        })
-    }
-
     fn answer_later(
         self: &Rc<Self>,
         mut work: Work,
@@ -517,36 +359,11 @@ impl Core {
 
     /// The current second as IMF-fixdate.
     pub fn date(&self) -> [u8; DATE_BYTES] {
-        self.look_at_the_clock();
-        self.date.borrow().bytes
+        self.wall_clock.date(self.ring.now())
     }
 
     fn clock(&self) -> Clock {
-        self.look_at_the_clock();
-        let date = self.date.borrow();
-        let now = self.ring.now();
-        Clock {
-            now,
-            wall: date.wall + now.saturating_duration_since(date.at),
-        }
-    }
-
-    fn look_at_the_clock(&self) {
-        let mut date = self.date.borrow_mut();
-        let now = self.ring.now();
-        if date.until.is_some_and(|until| now < until) {
-            return;
-        }
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let rest = Duration::from_nanos(u64::from(1_000_000_000 - wall.subsec_nanos()));
-        *date = Date {
-            bytes: imf_fixdate(wall.as_secs()),
-            wall,
-            at: now,
-            until: Some(now + rest),
-        };
+        self.wall_clock.at(self.ring.now())
     }
 }
 
@@ -559,14 +376,6 @@ struct Work {
     session: Option<Rc<Session>>,
     /// `None` where the rate limit is still to be decided on.
     held: Option<Held>,
-}
-
-/// A rate limit that another core decides on.
-struct Limit {
-    rule: usize,
-    ruling: Ruling,
-    /// Requests of its connection that came before it.
-    company: usize,
 }
 
 /// What a request holds while it is being answered from Postgres.
@@ -593,121 +402,5 @@ fn answer(route: &Route, plan: &Plan, answered: Answered, id: &RequestId) -> Rep
             ..Reply::empty()
         },
         _ => Reply::json(route.status.unwrap_or(200), answered.body),
-    }
-}
-
-/// The answer to OPTIONS, and to a method that the path does not know: both say which it does.
-fn allowing(allow: &str, options: bool, id: &RequestId) -> Reply {
-    let mut reply = match options {
-        true => Reply::empty(),
-        false => Reply::error(405, "Method not allowed", id, None),
-    };
-    reply.field("allow", allow);
-    reply
-}
-
-fn failed(failure: &Failure, id: &RequestId) -> Reply {
-    let (status, message) = failure.answer();
-    let mut reply = Reply::error(status, &message, id, None);
-    if let Some(seconds) = failure.retry_after() {
-        reply.field("retry-after", seconds.to_string());
-    }
-    reply
-}
-
-/// The answer to whom the route is not for. Whatever the reason is, the client sees the same.
-fn unauthorized(refused: &Refused, route: &str, id: &RequestId) -> Reply {
-    tracing::debug!(route, request_id = %id, reason = %refused.reason, "refused");
-    let message = match refused.status {
-        403 => "Forbidden",
-        _ => "Unauthorized",
-    };
-    let mut reply = Reply::error(refused.status, message, id, None);
-    for challenge in &refused.challenges {
-        reply.field("www-authenticate", *challenge);
-    }
-    reply
-}
-
-fn unbound(fault: &BindFault, id: &RequestId) -> Reply {
-    match fault {
-        BindFault::MediaType => {
-            let mut reply = Reply::error(415, "The body has to be application/json", id, None);
-            reply.field("accept", "application/json");
-            reply
-        }
-        BindFault::ContentCoding => {
-            let message = "The body must not have a content coding";
-            let mut reply = Reply::error(415, message, id, None);
-            // Says that it is the coding and not the type (RFC 9110 §12.5.3).
-            reply.field("accept-encoding", "identity");
-            reply
-        }
-        // Only of a route whose identity is known, which is answered before.
-        BindFault::Claims(_) => Reply::error(403, "Forbidden", id, None),
-        BindFault::Malformed(message) => Reply::error(400, message, id, None),
-        BindFault::Invalid(details) => {
-            let mut list = Vec::new();
-            Detail::write_all(details, &mut list);
-            Reply::error(422, "Validation failed", id, Some(&list))
-        }
-    }
-}
-
-/// The answer to what a request asks on conditions that can't hold here. No representation has an
-/// entity tag, so none has the one that an If-Match names, and the method must not be performed
-/// (RFC 9110 §13.1.1); what a part of a representation would replace is not known (§14.5).
-fn unmet(request: &Request<'_>, id: &RequestId) -> Option<Reply> {
-    let (status, message) = if request.wants_entity_tag() {
-        (
-            412,
-            "There are no entity tags here that If-Match could name",
-        )
-    } else if request.method() == Method::Put && request.header("content-range").is_some() {
-        (400, "A PUT replaces the whole: it has no Content-Range")
-    } else {
-        return None;
-    };
-    Some(Reply::error(status, message, id, None))
-}
-
-/// What a core is at, and what it has learned from it.
-struct Load {
-    /// Requests that are being answered from Postgres.
-    in_flight: Cell<usize>,
-    /// By route: bytes of the largest answer so far.
-    answer_bytes: Vec<Cell<Option<usize>>>,
-}
-
-impl Load {
-    /// Bytes that an answer of the route is expected to have.
-    fn expected(&self, route: usize) -> usize {
-        let largest = self.answer_bytes[route].get();
-        largest.unwrap_or(limits::ANSWER_BYTES_UNKNOWN)
-    }
-
-    fn learn(&self, route: usize, bytes: usize) {
-        let largest = &self.answer_bytes[route];
-        largest.set(largest.get().max(Some(bytes)));
-    }
-}
-
-/// One of the requests that a core answers from Postgres at a time.
-struct Place(Rc<Load>);
-
-impl Place {
-    fn take(load: &Rc<Load>, max: usize) -> Option<Place> {
-        let in_flight = &load.in_flight;
-        (in_flight.get() < max).then(|| {
-            in_flight.set(in_flight.get() + 1);
-            Place(load.clone())
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let in_flight = &self.0.in_flight;
-        in_flight.set(in_flight.get() - 1);
     }
 }

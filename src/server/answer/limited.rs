@@ -1,0 +1,95 @@
+//! Requests of routes that have a rate limit.
+
+use std::rc::Rc;
+
+use super::super::handler::{Handled, Later};
+use super::super::rate_limit::{Outcome, Ruling};
+use super::super::reply::Reply;
+use super::{Core, end};
+use crate::guard::rate_limit::OnStoreFailure;
+use crate::guard::{Trail, Visit};
+use crate::http::Request;
+
+/// A rate limit that another core decides on.
+pub(super) struct Limit {
+    pub(super) rule: usize,
+    pub(super) ruling: Ruling,
+    /// Requests of its connection that came before it.
+    pub(super) company: usize,
+}
+
+impl Core {
+    /// Whether it can be counted only once it is known who asks.
+    pub(super) fn counts_claims(&self, route: usize) -> bool {
+        let rule = self.api.routes[route].rate_limit;
+        rule.is_some_and(|rule| self.limiter.rule(rule).needs_identity())
+    }
+
+    /// Counts a request of a route that has a rate limit: a refusal, or what is to be waited for before
+    /// anything else is done for it.
+    pub(super) fn limit(
+        &self,
+        route: usize,
+        request: &Request<'_>,
+        company: usize,
+        visit: &mut Visit,
+    ) -> Result<Option<Limit>, Reply> {
+        let route = &self.api.routes[route];
+        let Some(rule) = route.rate_limit else {
+            return Ok(None);
+        };
+        let declared = self.limiter.rule(rule);
+        let (address, header) = (visit.client.address, |name: &str| request.header(name));
+        let identity = visit.identity.clone();
+        let claim = |name: &str| Some(identity.as_ref()?.claims.json(name)?.as_bytes());
+        let client = declared.client(&route.name, address, header, claim);
+        match self.limiter.rule_on(rule, &client) {
+            Ruling::Known(outcome) => match self.settle(rule, outcome, &mut visit.trail) {
+                Some(refused) => Err(refused),
+                None => Ok(None),
+            },
+            ruling => Ok(Some(Limit {
+                rule,
+                ruling,
+                company,
+            })),
+        }
+    }
+
+    /// What has been decided of a request: the refusal of one that is not let in. The response says what
+    /// its client may still do.
+    pub(super) fn settle(&self, rule: usize, outcome: Outcome, trail: &mut Trail) -> Option<Reply> {
+        let declared = self.limiter.rule(rule);
+        let Some(decision) = outcome else {
+            self.limiter.count_undecided(rule);
+            return (declared.on_store_failure == OnStoreFailure::Deny).then(|| {
+                let message = "The rate limit can't be checked";
+                let mut reply = Reply::error(503, message, &trail.id, None);
+                reply.field("retry-after", "1");
+                reply
+            });
+        };
+        trail.add_with(|lines| declared.append_fields(&decision, lines));
+        (!decision.admitted).then(|| Reply::error(429, "Too many requests", &trail.id, None))
+    }
+
+    /// Refuses a request, unless its rate limit does.
+    pub(super) fn refuse_later(
+        self: &Rc<Self>,
+        reply: Reply,
+        limit: Limit,
+        mut trail: Box<Trail>,
+    ) -> Handled {
+        let (bytes, core) = (reply.body.len(), self.clone());
+        let future = Box::pin(async move {
+            let outcome = limit.ruling.outcome().await;
+            let refused = core.settle(limit.rule, outcome, &mut trail);
+            end(refused.unwrap_or(reply), trail)
+        });
+        Handled::Later(Later {
+            future,
+            bytes,
+            abandon: None,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Which route a request is for, and the answers that need none.
+
+use super::super::reply::Reply;
+use super::Core;
+use super::refusals::allowing;
+use crate::api::{self, Found};
+use crate::guard::{RequestId, Trail};
+use crate::http::{Method, Request};
+
+/// What the built-in paths answer to.
+const BUILT_IN_ALLOW: &str = "GET, HEAD, OPTIONS";
+
+impl Core {
+    /// The route of a request with its captures, or the answer to one that needs no route.
+    pub(super) fn find<'a>(
+        &self,
+        request: &Request<'_>,
+        path: &'a str,
+        id: &RequestId,
+    ) -> Result<(usize, api::Captures<'a>), Reply> {
+        let method = match request.method() {
+            Method::Get | Method::Head => Some(api::Method::Get),
+            Method::Post => Some(api::Method::Post),
+            Method::Put => Some(api::Method::Put),
+            Method::Patch => Some(api::Method::Patch),
+            Method::Delete => Some(api::Method::Delete),
+            Method::Options => None,
+        };
+        let health = path == "/health" && self.health_built_in;
+        let ready = path == "/ready" && self.ready_built_in;
+        let options = method.is_none();
+        Err(if health || ready {
+            match method {
+                Some(api::Method::Get) if health => Reply::fixed(200, b"{\"status\":\"ok\"}"),
+                Some(api::Method::Get) => self.ready(),
+                _ => allowing(BUILT_IN_ALLOW, options, id),
+            }
+        } else {
+            match self.api.router.find(method, path) {
+                Found::Route { index, captures } => return Ok((index, captures)),
+                Found::MethodNotAllowed { allow } => allowing(&allow, options, id),
+                Found::NotFound if options && path == "*" => allowing(BUILT_IN_ALLOW, options, id),
+                Found::NotFound => Reply::error(404, "Not found", id, None),
+            }
+        })
+    }
+
+    /// The `Allow` field of a path, if there is such a path.
+    fn allow(&self, path: &str) -> Option<String> {
+        let health = path == "/health" && self.health_built_in;
+        let ready = path == "/ready" && self.ready_built_in;
+        if health || ready || path == "*" {
+            return Some(BUILT_IN_ALLOW.to_owned());
+        }
+        match self.api.router.find(None, path) {
+            Found::MethodNotAllowed { allow } => Some(allow),
+            _ => None,
+        }
+    }
+
+    /// The guards that answer by themselves.
+    pub(super) fn guard(
+        &self,
+        request: &Request<'_>,
+        path: &str,
+        trail: &mut Trail,
+    ) -> Option<Reply> {
+        let preflight = self
+            .guards
+            .cross_origin(request, trail, || self.allow(path))?;
+        Some(match preflight {
+            Ok(()) => Reply::empty(),
+            Err(message) => Reply::error(403, message, &trail.id, None),
+        })
+    }
+
+    fn ready(&self) -> Reply {
+        let mut faults = self.database.faults();
+        if self.draining.get() {
+            faults.push("stopping".to_owned());
+        }
+        if self.guards.lacks_keys() {
+            faults.push("no keys to verify tokens with".to_owned());
+        }
+        if faults.is_empty() {
+            return Reply::fixed(200, b"{\"status\":\"ready\"}");
+        }
+        let mut body = b"{\"status\":\"unavailable\",\"reasons\":".to_vec();
+        let encoded = sonic_rs::to_vec(&faults);
+        body.extend(encoded.expect("a list of strings is JSON"));
+        body.push(b'}');
+        let mut reply = Reply::json(503, body);
+        reply.field("retry-after", "1");
+        reply
+    }
+}
