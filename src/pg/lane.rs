@@ -335,9 +335,10 @@ impl Lane {
             }
             reason.clone_into(&mut self.down_reason.borrow_mut());
         }
-        let news = told.len() < TOLD_MAX && !told.iter().any(|known| known == reason);
+        let cause = cause(reason);
+        let news = told.len() < TOLD_MAX && !told.iter().any(|known| known == cause);
         if news {
-            told.push(reason.to_owned());
+            told.push(cause.to_owned());
         }
         news
     }
@@ -425,6 +426,16 @@ impl Drop for Permit {
             self.lane.serve_waiting();
         }
     }
+}
+
+/// What a reason comes down to: the SQLSTATE that it ends with, as Postgres has several sentences for a
+/// server that is full, and which one comes is chance; else all of it.
+fn cause(reason: &str) -> &str {
+    let words = reason.strip_suffix(')').and_then(|it| it.rsplit_once(" ("));
+    let state = words.map(|(_, state)| state);
+    let is_state =
+        |state: &&str| state.len() == 5 && state.bytes().all(|it| it.is_ascii_alphanumeric());
+    state.filter(is_state).unwrap_or(reason)
 }
 
 #[cfg(test)]

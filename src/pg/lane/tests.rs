@@ -155,3 +155,16 @@ fn a_reason_is_told_once_and_after_a_second_those_who_wait_are_refused() {
         assert!(start.elapsed() < Duration::from_millis(40), "at once");
     });
 }
+
+#[test]
+fn a_cause_is_the_same_in_other_words() {
+    for full in [
+        "sorry, too many clients already (53300)",
+        "remaining connection slots are reserved for roles (with rights) (53300)",
+    ] {
+        assert_eq!(cause(full), "53300");
+    }
+    for whole in ["", "(", "refused (os error 111)", "x(53300)", "a (5330)"] {
+        assert_eq!(cause(whole), whole);
+    }
+}
