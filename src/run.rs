@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tracing_subscriber::EnvFilter;
@@ -14,6 +15,7 @@ use crate::check;
 use crate::cli::{ApiFlags, Check, Cli, Command, Demo, LogFormat, Serve};
 use crate::config::Config;
 use crate::demo;
+use crate::guard::auth::jwt::Source;
 use crate::guard::rate_limit;
 use crate::pg::connect;
 use crate::pg::url::{self, Target};
@@ -101,6 +103,7 @@ fn run_shop(
         if unless(interrupted, loaded)?.is_none() {
             return Ok(());
         }
+        let api = with_tokens(api, &options.data_dir)?;
         let target = url::parse(&url, &|_| None, None)?;
         serve(config, api, target, interrupted)
     };
@@ -108,6 +111,21 @@ fn run_shop(
     let stopped = cluster.stop();
     outcome?;
     Ok(stopped?)
+}
+
+/// The shop with a secret of this demo, whose tokens are printed: one for each tenant.
+fn with_tokens(mut api: Api, data_dir: &Path) -> Result<Api, Fault> {
+    let (path, secret) = demo::tokens::secret(data_dir)
+        .map_err(|error| format!("no secret for tokens in {}: {error}", data_dir.display()))?;
+    if let Some(jwt) = &mut api.guards.auth.jwt {
+        jwt.source = Source::SecretFile(path);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    for tenant in demo::tokens::TENANTS {
+        let token = demo::tokens::token(&secret, tenant, now);
+        eprintln!("token for {tenant}: {token}");
+    }
+    Ok(api)
 }
 
 /// The outcome of a step of the demo's start, or `None` for one that failed because of a signal: at

@@ -17,8 +17,15 @@ fn it_serves_and_ctrl_c_leaves_nothing_behind() {
         .strip_prefix("postgres: ")
         .expect("at the start of a line")
         .to_owned();
+    let line = demo.wait_for_line("token for acme: ");
+    let token = line.strip_prefix("token for acme: ").expect("a token");
     let demo = demo.ready();
     assert_eq!(demo.get("/users/42").status, 200);
+    assert_eq!(demo.get("/api/v1/agents").status, 401);
+    let mut client = demo.client().showing(Some(token.to_owned()));
+    let agents = client.request("GET", "/api/v1/agents", None);
+    assert_eq!(agents.status, 200);
+    assert!(agents.text().contains("acme") && !agents.text().contains("globex"));
     let postmaster = postmaster(scratch.path()).expect("Postgres runs");
     // The printed address is of use as it is, beside the demo.
     let routes = scratch.file("own.toml", "[[route]]\nname = \"n\"\nmethod = \"GET\"\npath = \"/n\"\nresult = \"one\"\nsql = 'select count(*) as users from users'\n");

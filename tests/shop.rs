@@ -412,12 +412,9 @@ fn a_body_of_another_media_type() {
 // ---- Agents and their messages ----
 
 #[test]
-fn agents_are_listed_by_tenant_and_status() {
+fn a_tenant_sees_its_agents_and_no_others() {
     let postgres = Postgres::shop();
-    let server = Server::shop(&postgres, &[]).ready();
-    let all = server.get("/api/v1/agents").json();
-    let all = all.as_array().unwrap();
-    assert_eq!(all.len(), 16);
+    let mut server = Server::shop(&postgres, &[]).ready();
     let expected = [
         "agent_id",
         "tenant",
@@ -428,39 +425,47 @@ fn agents_are_listed_by_tenant_and_status() {
         "config",
         "created_at",
     ];
+    let mut seen = 0;
+    for tenant in pinion::demo::tokens::TENANTS {
+        server = server.of_tenant(tenant);
+        let count = |query: &str, condition: &str| {
+            let found = server.get(&format!("/api/v1/agents?{query}")).json();
+            let found = found.as_array().unwrap();
+            let all_its_own = found
+                .iter()
+                .all(|agent| agent["tenant"].as_str() == Some(tenant));
+            assert!(all_its_own, "{tenant} {query}: {found:?}");
+            let expected = postgres.sql(&format!(
+                "select count(*) from agents join tenants using (tenant_id) \
+                 where tenants.name = '{tenant}' and {condition}"
+            ));
+            assert_eq!(found.len().to_string(), expected, "{tenant} {query}");
+            found.len()
+        };
+        seen += count("", "true");
+        count("status=idle", "status = 'idle'");
+        count(&format!("tenant={tenant}&status=busy"), "status = 'busy'");
+        let other = if tenant == "acme" { "globex" } else { "acme" };
+        count(&format!("tenant={other}"), "false");
+    }
+    assert_eq!(seen, 16);
+
+    let server = server.of_tenant("globex");
+    let all = server.get("/api/v1/agents").json();
     assert_eq!(names(&all[0]), expected);
     assert!(all[0]["capabilities"].is_array() && all[0]["config"].is_object());
-    let count = |query: &str, condition: &str| {
-        let found = server.get(&format!("/api/v1/agents?{query}")).json();
-        let expected = postgres.sql(&format!(
-            "select count(*) from agents join tenants using (tenant_id) where {condition}"
-        ));
-        assert_eq!(
-            found.as_array().unwrap().len().to_string(),
-            expected,
-            "{query}"
-        );
-    };
-    count("tenant=acme", "tenants.name = 'acme'");
-    count("status=idle", "status = 'idle'");
-    count(
-        "tenant=globex&status=busy",
-        "tenants.name = 'globex' and status = 'busy'",
-    );
-    count("tenant=nobody", "false");
     let choices = "Input should be 'idle', 'busy' or 'offline'";
     invalid(
         &server.get("/api/v1/agents?status=asleep"),
         &[(&["query", "status"], "enum", choices)],
     );
-
     let one = server.get("/api/v1/agents/00000000-0000-4000-8000-000000000001");
     assert_eq!(one.json(), all[0]);
-    refused(
-        &server.get("/api/v1/agents/00000000-0000-4000-8000-000000000011"),
-        404,
-        "Agent not found",
-    );
+    // That of another tenant is as little there as that of nobody.
+    for other in ["000000000002", "000000000011"] {
+        let target = format!("/api/v1/agents/00000000-0000-4000-8000-{other}");
+        refused(&server.get(&target), 404, "Agent not found");
+    }
     let fault = ("uuid_parsing", "Input should be a valid UUID");
     invalid(
         &server.get("/api/v1/agents/1"),
@@ -469,9 +474,47 @@ fn agents_are_listed_by_tenant_and_status() {
 }
 
 #[test]
-fn messages_are_posted_and_listed() {
+fn without_a_token_of_a_tenant_there_is_nothing() {
     let postgres = Postgres::shop();
     let server = Server::shop(&postgres, &[]).ready();
+    for (method, target) in [
+        ("GET", "/api/v1/agents"),
+        ("GET", "/api/v1/agents/00000000-0000-4000-8000-000000000001"),
+        ("POST", "/api/v1/workflows"),
+    ] {
+        let mut client = Client::connect(server.address);
+        let response = client.request(method, target, None);
+        refused(&response, 401, "Unauthorized");
+        assert_eq!(
+            response.field("www-authenticate"),
+            Some("Bearer realm=\"api\"")
+        );
+    }
+    let server = server.of_tenant("nobody");
+    assert_eq!(server.get("/api/v1/agents").text(), "[]");
+    let agent = "/api/v1/agents/00000000-0000-4000-8000-000000000001";
+    refused(&server.get(agent), 404, "Agent not found");
+    let response = server.send("POST", &format!("{agent}/messages"), "{\"content\":\"x\"}");
+    refused(&response, 404, "Agent not found");
+    refused(
+        &server.send("POST", "/api/v1/workflows", &workflow("[\"a\"]")),
+        403,
+        "Forbidden",
+    );
+    // What has no guard of its own is there for everybody.
+    assert_eq!(server.get("/users/42").status, 200);
+    let limits = server.get("/api/v1/agents");
+    assert_eq!(
+        limits.field("ratelimit-policy"),
+        Some("\"api\";q=60000;w=60")
+    );
+    assert_eq!(server.get("/users/42").field("ratelimit-policy"), None);
+}
+
+#[test]
+fn messages_are_posted_and_listed() {
+    let postgres = Postgres::shop();
+    let server = Server::shop(&postgres, &[]).of_tenant("initech").ready();
     let target = "/api/v1/agents/00000000-0000-4000-8000-000000000002/messages";
     let before = pages(&mut server.client(), target, "limit=199", "message_id");
     assert!(
@@ -639,12 +682,11 @@ fn a_workflow_that_can_not_be() {
     let postgres = Postgres::shop();
     let server = Server::shop(&postgres, &[]).ready();
     let create = |body: &str| server.send("POST", "/api/v1/workflows", body);
-    let unknown = workflow("[\"a\"]").replace("0001\"", "0099\"");
-    refused(
-        &create(&unknown),
-        409,
-        "Conflict: a related record is missing or still in use",
-    );
+    // Of another tenant, of nobody: no telling which.
+    for agent in ["0002\"", "0099\""] {
+        let foreign = workflow("[\"a\"]").replace("0001\"", agent);
+        refused(&create(&foreign), 403, "Forbidden");
+    }
     for steps in ["[]", "[null]", "[[\"a\"],[\"b\"]]"] {
         refused(&create(&workflow(steps)), 422, "A value is not acceptable");
     }

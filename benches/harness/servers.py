@@ -113,11 +113,18 @@ class Fleet:
                                  text=True)
         if printed.returncode != 0:
             raise Fault(f"pinion demo --print-routes: {printed.stderr.strip()}")
-        for key, text in (("routes", printed.stdout), ("routes_unbatched",
-                                                       unbatched(printed.stdout))):
+        routes = unguarded(printed.stdout)
+        for key, text in (("routes", routes), ("routes_unbatched", unbatched(routes))):
             path = self.directory / f"{key}.toml"
             path.write_text(text)
             self.facts[key] = str(path)
+
+
+def unguarded(routes):
+    """The routes file without what the peers have nothing of: CORS, rate limits, tokens, tenants."""
+    tables = r"^\[(cors|rate_limit\.\w+|auth|auth\.\w+)\]\n(?:(?!\[).*\n)*"
+    routes = re.sub(tables, "", routes, flags=re.M)
+    return re.sub(r"^(auth|database_role|settings|rate_limit) = .*\n", "", routes, flags=re.M)
 
 
 def unbatched(routes):

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 pub mod postgres;
+pub mod tokens;
 
 mod account;
 mod directory;

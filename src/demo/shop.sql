@@ -185,6 +185,52 @@ select ('00000000-0000-4000-8000-' || lpad(to_hex(1 + n % 16), 12, '0'))::uuid,
   from generate_series(1, 1000) as n
  order by n;
 
+-- ---- Tenants apart ----------------------------------------------------------------------------
+
+-- What the holder of a token may see and change is decided here, once, and holds for every statement: the
+-- routes of /api/v1 run as shop_agent, a role that owns nothing, and the policies show it what
+-- belongs to the tenant that the token names. A route that forgot to ask for the tenant would still
+-- show nobody else's rows.
+
+do $$
+begin
+    -- Roles belong to all databases of a server: it may be there already.
+    if not exists (select from pg_roles where rolname = 'shop_agent') then
+        create role shop_agent nologin;
+    end if;
+end
+$$;
+grant shop_agent to current_user;
+
+grant select on tenants, agents, messages, workflows to shop_agent;
+grant insert on messages to shop_agent;
+grant insert, update on workflows to shop_agent;
+
+-- The tenant of the request's token, or null. The setting is empty where a session once had it and there is
+-- none any more, and an empty text is no JSON.
+create function current_tenant() returns int4
+    language sql stable
+    as $$
+    select tenant_id
+      from tenants
+     where name = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'tenant'
+    $$;
+
+alter table agents enable row level security;
+alter table messages enable row level security;
+alter table workflows enable row level security;
+
+-- In a subquery the tenant is looked up once for a statement, and not once for a row.
+create policy of_tenant on agents to shop_agent
+    using (tenant_id = (select current_tenant()));
+
+-- The agents that a subquery sees are those of the tenant: the policy above holds there as well. Without
+-- a "with check" of its own the same holds for rows that are written.
+create policy of_tenant on messages to shop_agent
+    using (agent_id in (select agent_id from agents));
+create policy of_tenant on workflows to shop_agent
+    using (agent_id in (select agent_id from agents));
+
 -- ---- Statistics -------------------------------------------------------------------------------
 
 -- Now, because the first requests come before autovacuum does.

@@ -94,7 +94,7 @@ fn limited(limit: &str, routes: &std::path::Path, url: &str) -> Command {
 fn too_few_descriptors_are_said_at_start_up() {
     let postgres = Postgres::shop();
     let directory = TempDir::new();
-    let routes = directory.file("routes.toml", pinion::demo::ROUTES);
+    let routes = directory.routes(pinion::demo::ROUTES);
     for count in 4..=9 {
         let (code, out, err) = ended(limited(&format!("-n {count}"), &routes, &postgres.url()));
         assert_eq!(code, Some(1), "{count}: {out}{err}");
@@ -109,7 +109,7 @@ fn too_few_descriptors_are_said_at_start_up() {
 fn locked_memory_is_checked_at_its_bound() {
     let postgres = Postgres::shop();
     let directory = TempDir::new();
-    let routes = directory.file("routes.toml", pinion::demo::ROUTES);
+    let routes = directory.routes(pinion::demo::ROUTES);
     let (code, _, err) = ended(limited("-l 511", &routes, &postgres.url()));
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("may lock only 511 KiB"), "{err}");

@@ -33,6 +33,9 @@ use pinion::demo::postgres::{Cluster, Options, find_binaries};
 /// How long anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the tokens of the shop are signed with.
+pub const SHOP_SECRET: &str = "a secret of the tests alone, for tokens of the shop";
+
 // ---- Directories ----
 
 /// A directory of its own under the system's temporary one, removed on drop. Open to every user,
@@ -52,6 +55,14 @@ impl TempDir {
 
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Writes a routes file, and the secret of the shop's tokens beside it.
+    pub fn routes(&self, text: &str) -> PathBuf {
+        let secret = self.file("shop-jwt.key", SHOP_SECRET);
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(secret, private).expect("its permissions");
+        self.file("routes.toml", text)
     }
 
     /// Writes a file and tells its path.
@@ -189,18 +200,28 @@ pub struct Server {
     log: Vec<String>,
     pub address: SocketAddr,
     directory: TempDir,
+    /// Shown by its clients.
+    token: Option<String>,
 }
 
 impl Server {
-    /// `pinion serve` of the shop's routes, on core 0 unless `flags` say otherwise.
+    /// `pinion serve` of the shop's routes, on core 0 unless `flags` say otherwise. Its clients are of the
+    /// tenant globex.
     pub fn shop(postgres: &Postgres, flags: &[&str]) -> Server {
-        Server::start(pinion::demo::ROUTES, &postgres.url(), flags)
+        Server::start(pinion::demo::ROUTES, &postgres.url(), flags).of_tenant("globex")
+    }
+
+    /// From now on its clients are of this tenant of the shop.
+    pub fn of_tenant(mut self, tenant: &str) -> Server {
+        let claims = format!(r#"{{"tenant":"{tenant}","aud":"shop","exp":4102444800}}"#);
+        self.token = Some(pinion::demo::tokens::sign(SHOP_SECRET, &claims));
+        self
     }
 
     /// `pinion serve` of a routes file.
     pub fn start(routes: &str, url: &str, flags: &[&str]) -> Server {
         let directory = TempDir::new();
-        let file = directory.file("routes.toml", routes);
+        let file = directory.routes(routes);
         let mut command = pinion(&["serve", "--routes"]);
         command.arg(file).args(["--database-url", url]);
         command.args(["--listen", "127.0.0.1:0"]);
@@ -221,6 +242,7 @@ impl Server {
             log: Vec::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             directory,
+            token: None,
         };
         let line = server.wait_for_line("listening on http");
         server.address = address_in(&line);
@@ -277,7 +299,7 @@ impl Server {
     }
 
     pub fn client(&self) -> Client {
-        Client::connect(self.address)
+        Client::connect(self.address).showing(self.token.clone())
     }
 
     /// One GET on a connection of its own.
@@ -416,6 +438,8 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 pub struct Client<S = TcpStream> {
     pub stream: S,
     buffer: Vec<u8>,
+    /// Shown with each [`Client::request`].
+    token: Option<String>,
 }
 
 /// One response as it came.
@@ -438,7 +462,14 @@ impl<S: Read + Write> Client<S> {
         Client {
             stream,
             buffer: Vec::new(),
+            token: None,
         }
+    }
+
+    /// A client that shows a token with each [`Client::request`].
+    pub fn showing(mut self, token: Option<String>) -> Client<S> {
+        self.token = token;
+        self
     }
 
     /// Bytes that were read past this client, to be looked at by it.
@@ -453,6 +484,9 @@ impl<S: Read + Write> Client<S> {
     /// One request over this connection, and its response.
     pub fn request(&mut self, method: &str, target: &str, body: Option<&str>) -> Response {
         let mut text = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");
+        if let Some(token) = &self.token {
+            text += &format!("Authorization: Bearer {token}\r\n");
+        }
         if let Some(body) = body {
             let length = body.len();
             text += &format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
