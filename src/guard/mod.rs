@@ -3,9 +3,11 @@
 //! 1. request id and clock: [`Guards::begin`];
 //! 2. security headers, and whom the request comes from, through the proxies that are trusted: also there;
 //! 3. CORS, where preflights end: [`Guards::cross_origin`];
-//! 4. authentication: [`Guards::authenticate`].
+//! 4. rate limit: [`rate_limit`], decided in `server/rate_limit.rs`, as it may be another core, or Redis, that
+//!    counts; one that counts by a claim comes after authentication;
+//! 5. authentication: [`Guards::authenticate`].
 //!
-//! A guard is pure: what a request says, where it comes from and the time go in, a verdict comes
+//! `server/answer.rs` walks along it. A guard is pure: what a request says, where it comes from and the time go in, a verdict comes
 //! out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
 
 pub mod auth;
