@@ -7,8 +7,8 @@
 //!    counts; one that counts by a claim comes after authentication;
 //! 5. authentication: [`Guards::authenticate`].
 //!
-//! `server/answer.rs` walks along it. A guard is pure: what a request says, where it comes from and the time go in, a verdict comes
-//! out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
+//! `server/answer.rs` walks along it. A guard is pure: what a request says, where it comes from and the
+//! time go in, a verdict comes out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
 
 pub mod auth;
 pub mod cors;
