@@ -148,8 +148,9 @@ impl Wire {
     /// Sends a prepared statement, in one transaction with the settings that it is to see. False when the
     /// connection has ended: nothing was sent then, and `receiver` hears nothing.
     ///
-    /// What stands between two Syncs is one transaction that nobody has to begin or end (Postgres §55.2.4): where the settings are refused Postgres skips the statement, and whatever becomes of
-    /// it, with the Sync they are gone.
+    /// What stands between two Syncs is one transaction that nobody has to begin or end (Postgres
+    /// §55.2.4): where the settings are refused Postgres skips the statement, and whatever becomes of it,
+    /// with the Sync they are gone.
     pub(super) fn send(
         &self,
         settings: Option<Settings<'_>>,
