@@ -23,6 +23,7 @@ fn the_shop_resolves_to_its_table() {
         "GET /api/v1/agents/{agent_id}/messages list_messages many batched",
         "GET /api/v1/workflows/{workflow_id} get_workflow one batched",
         "POST /inventory/{sku}/reserve reserve_stock one not batched: it is not read-only",
+        "rate limit api, auth jwt, as the role shop_agent",
         "user_id path int8 required",
         "→ last_active float8 number",
         "category query text optional, nullable, max_length 50",

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use super::constraint::Constraints;
 use super::file::Api;
 use super::plan::{Plan, PlanParam};
+use super::route::Route;
+use crate::guard::auth::{DatabaseRole, Scheme};
 
 /// A route that Postgres has described.
 #[derive(Debug, Clone)]
@@ -19,6 +21,7 @@ pub struct Resolved {
 ///
 /// ```text
 /// GET     /users/{user_id}  get_user  one   batched
+///         rate limit default, auth jwt, as the role agent
 ///         user_id   path  int8  required
 ///         → user_id   int8  integer
 ///         → username  text  string
@@ -41,6 +44,9 @@ pub fn table(api: &Api, resolved: &[Resolved]) -> String {
             (batching.as_str(), 0),
         ];
         line(&mut out, "", &head);
+        if let Some(guards) = guards(api, route) {
+            rows(&mut out, "", &[[guards]]);
+        }
         let params: Vec<[String; 4]> = plan.params.iter().map(param_cells).collect();
         rows(&mut out, "", &params);
         let columns: Vec<[String; 3]> = (0..plan.columns.len())
@@ -52,6 +58,26 @@ pub fn table(api: &Api, resolved: &[Resolved]) -> String {
         rows(&mut out, "→ ", &columns);
     }
     out
+}
+
+/// What stands before a route, if it names anything of its own.
+fn guards(api: &Api, route: &Route) -> Option<String> {
+    let limit = route.rate_limit.map(|index| {
+        let rule = &api.guards.rate_limits[index];
+        format!("rate limit {}", rule.name)
+    });
+    let schemes = route.auth.schemes.iter().copied().map(Scheme::as_str);
+    let schemes: Vec<&str> = schemes.collect();
+    let auth = (!schemes.is_empty()).then(|| format!("auth {}", schemes.join(" or ")));
+    let claims = route.auth.require.iter().map(|it| it.claim.as_ref());
+    let claims: Vec<&str> = claims.collect();
+    let require = (!claims.is_empty()).then(|| format!("requires {}", claims.join(", ")));
+    let role = route.database_role.as_ref().map(|role| match role {
+        DatabaseRole::Fixed(role) => format!("as the role {role}"),
+        DatabaseRole::Claim(claim) => format!("as the role that the claim {claim} says"),
+    });
+    let all: Vec<String> = [limit, auth, require, role].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// Characters of the longest method and the two spaces after it are the indent of what belongs to a route.
