@@ -11,41 +11,13 @@ mod preflight;
 #[path = "cors/start_up.rs"]
 mod start_up;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use support::{Postgres, Response, Server, Shared};
+use support::echo::{self, answer};
+use support::{Postgres, Response, Server};
 
-const ROUTES: &str = r#"
-[[route]]
-name = "echo"
-method = "GET"
-path = "/echo/{text}"
-result = "one"
-sql = "select :text::text as text"
-
-[[route]]
-name = "post_echo"
-method = "POST"
-path = "/echo"
-result = "one"
-sql = "select :text::text as text"
-[route.params]
-text = { in = "body" }
-
-[[route]]
-name = "nothing"
-method = "DELETE"
-path = "/echo/{text}"
-result = "exec"
-sql = "select where :text::text is null"
-
-[[route]]
-name = "none"
-method = "GET"
-path = "/none"
-result = "one"
-sql = "select 1 as one where false"
-
+/// Beside those that echo: a fault of the route, and what a browser sends by itself.
+const MORE: &str = r#"
 [[route]]
 name = "two"
 method = "GET"
@@ -65,25 +37,15 @@ cookie = { in = "header", nullable = true }
 
 /// A server with a `[cors]` table of these lines, or without one.
 fn server_of(table: Option<&str>, flags: &[&str]) -> (Server, Arc<Postgres>) {
-    static SHARED: Shared = Shared::new(Weak::new());
-    let postgres = Postgres::shared(&SHARED, || Postgres::start(""));
+    let postgres = echo::postgres();
     let table = table.map_or_else(String::new, |lines| format!("[cors]\n{lines}\n"));
-    let server = Server::start(&format!("{table}{ROUTES}"), &postgres.url(), flags).ready();
+    let routes = [&table, echo::ROUTES, echo::EMPTY, MORE].concat();
+    let server = Server::start(&routes, &postgres.url(), flags).ready();
     (server, postgres)
 }
 
 fn server(table: &str) -> (Server, Arc<Postgres>) {
     server_of(Some(table), &[])
-}
-
-/// One exchange on a connection of its own.
-fn answer(server: &Server, request: &str) -> Response {
-    let mut client = server.client();
-    client.send(request);
-    match request.starts_with("HEAD ") {
-        true => client.response_to_head(),
-        false => client.response(),
-    }
 }
 
 /// A request with these lines behind its Host.

@@ -4,43 +4,15 @@
 mod support;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use sonic_rs::JsonValueTrait;
 
-use support::{Postgres, Response, Server, Shared, TempDir, ended, pinion};
+use support::echo::{self, answer};
+use support::{Postgres, Response, Server, TempDir, ended, pinion};
 
-const ROUTES: &str = r#"
-[[route]]
-name = "echo"
-method = "GET"
-path = "/echo/{text}"
-result = "one"
-sql = "select :text::text as text"
-
-[[route]]
-name = "post_echo"
-method = "POST"
-path = "/echo"
-result = "one"
-sql = "select :text::text as text"
-[route.params]
-text = { in = "body" }
-
-[[route]]
-name = "nothing"
-method = "DELETE"
-path = "/echo/{text}"
-result = "exec"
-sql = "select where :text::text is null"
-
-[[route]]
-name = "none"
-method = "GET"
-path = "/none"
-result = "one"
-sql = "select 1 as one where false"
-
+/// Beside those that echo: one that Postgres refuses for its value.
+const MORE: &str = r#"
 [[route]]
 name = "broken"
 method = "GET"
@@ -65,21 +37,10 @@ const DEFAULTS: [(&str, &str); 6] = [
 const HSTS: &str = "strict-transport-security";
 
 fn server(tables: &str) -> (Server, Arc<Postgres>) {
-    static SHARED: Shared = Shared::new(Weak::new());
-    let postgres = Postgres::shared(&SHARED, || Postgres::start(""));
-    let routes = format!("{tables}\n{ROUTES}");
+    let postgres = echo::postgres();
+    let routes = [tables, echo::ROUTES, echo::EMPTY, MORE].concat();
     let server = Server::start(&routes, &postgres.url(), &["--header-timeout", "1s"]).ready();
     (server, postgres)
-}
-
-/// One exchange on a connection of its own.
-fn answer(server: &Server, request: &str) -> Response {
-    let mut client = server.client();
-    client.send(request);
-    match request.starts_with("HEAD ") {
-        true => client.response_to_head(),
-        false => client.response(),
-    }
 }
 
 /// A GET with further lines.
@@ -170,23 +131,15 @@ fn every_response_says_it_errors_included() {
 
 #[test]
 fn the_time_is_that_of_the_request() {
-    let routes = r#"
-[[route]]
-name = "slow"
-method = "GET"
-path = "/slow"
-result = "scalar"
-sql = "select 1 as one from pg_sleep(0.2)"
-"#;
-    let (server, _postgres) = server(routes);
+    let (server, _postgres) = server("");
     let took = |target| {
         let response = get(&server, target, "");
         assert_eq!(response.status, 200);
         let took = response.field("x-process-time").expect("a time");
         took.parse::<f64>().expect("seconds")
     };
-    assert!(took("/slow") >= 0.2);
-    assert!(took("/health") < took("/slow"));
+    assert!(took("/slow/0.2") >= 0.2);
+    assert!(took("/health") < took("/slow/0.2"));
 }
 
 #[test]
@@ -314,7 +267,7 @@ fn what_can_not_be_meant_is_a_fault() {
     ];
     for (table, message) in cases {
         let directory = TempDir::new();
-        let file = directory.file("routes.toml", &format!("{table}\n{ROUTES}"));
+        let file = directory.file("routes.toml", &format!("{table}\n{MORE}"));
         let mut command = pinion(&["check", "--database-url", "postgres:///x", "--routes"]);
         command.arg(file);
         let (code, _, err) = ended(command);

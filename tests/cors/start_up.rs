@@ -1,6 +1,6 @@
 //! Settings that can't be meant end the start, each with its place and what to write instead.
 
-use super::ROUTES;
+use super::echo::ROUTES;
 use crate::support::{TempDir, ended, pinion};
 
 #[test]

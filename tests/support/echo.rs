@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Postgres, Server, Shared, TempDir, ended, pinion};
+use super::{Postgres, Response, Server, Shared, TempDir, ended, pinion};
 
 /// Texts of any length, at once or after a while.
 pub const ROUTES: &str = r#"
@@ -54,6 +54,23 @@ cancel = true
 sql = "select 'slept' as text from pg_sleep(:seconds)"
 "#;
 
+/// Routes that have nothing to answer: 204 and 404.
+pub const EMPTY: &str = r#"
+[[route]]
+name = "nothing"
+method = "DELETE"
+path = "/echo/{text}"
+result = "exec"
+sql = "select where :text::text is null"
+
+[[route]]
+name = "none"
+method = "GET"
+path = "/none"
+result = "one"
+sql = "select 1 as one where false"
+"#;
+
 /// A Postgres without any table, shared by the tests that run at the same time.
 pub fn postgres() -> Arc<Postgres> {
     static SHARED: Shared = Shared::new(Weak::new());
@@ -87,4 +104,14 @@ pub fn refused(flags: &[&str]) -> String {
     assert_eq!(faults.len(), 1, "{text}");
     assert_eq!(text.lines().last(), Some(faults[0]), "{text}");
     faults[0].to_owned()
+}
+
+/// One exchange on a connection of its own.
+pub fn answer(server: &Server, request: &str) -> Response {
+    let mut client = server.client();
+    client.send(request);
+    match request.starts_with("HEAD ") {
+        true => client.response_to_head(),
+        false => client.response(),
+    }
 }
