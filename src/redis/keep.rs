@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::Value;
 
@@ -15,7 +15,7 @@ use super::connect::{self, Session, UNEXPECTED};
 use super::pipeline::{Pipeline, Taken};
 use super::{Open, Store, Unavailable};
 use crate::limits;
-use crate::random::random;
+use crate::random::jitter;
 use crate::ring::Sleep;
 
 /// Keeps the connection for ever.
@@ -235,9 +235,4 @@ impl Store {
         let is_busy = open.as_ref().is_some_and(|open| open.pipeline.len() > 0);
         is_busy.then(|| self.heard.get() + self.settings.timeout + limits::REDIS_SILENCE_MAX)
     }
-}
-
-/// Between half of `pause` and all of it, so that many cores don't come back in step.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + (random() % 1024) as f64 / 2048.0)
 }

@@ -8,10 +8,7 @@ use super::jwks::{self, Asker};
 use crate::guard::auth::jwt::{self, Source};
 use crate::guard::auth::{ApiKeys, JwtKeys, Keys, Settings, api_key};
 use crate::limits;
-use crate::tls::read_regular;
-
-/// Permission bits that let others than the owner and the group read a file.
-const READABLE_BY_OTHERS: u32 = 0o004;
+use crate::tls::{READABLE_BY_OTHERS, read_regular};
 
 /// Keys that can't be used, with the setting and the file.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::Error;
 use crate::limits::TLS_FILE_BYTES_MAX;
 
 /// Permission bits that let others than the owner and the group read a file.
-const READABLE_BY_OTHERS: u32 = 0o004;
+pub const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// A file that a flag names.
 #[derive(Clone, Copy)]

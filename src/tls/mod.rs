@@ -18,7 +18,7 @@ mod turns;
 mod tests;
 
 pub use client::{ClientTls, Identity};
-pub use files::read_regular;
+pub use files::{READABLE_BY_OTHERS, read_regular};
 pub use handshake::{handshake, handshake_in_turn};
 pub use server::{Error, ServerTls};
 pub use stream::TlsStream;

@@ -67,33 +67,13 @@ impl Files {
     }
 }
 
-/// Base64 for URLs, without padding (RFC 4648 §5).
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for part in bytes.chunks(3) {
-        let mut three = [0; 3];
-        three[..part.len()].copy_from_slice(part);
-        let number = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-        for place in 0..=part.len() {
-            let index = number >> (18 - 6 * place) & 63;
-            text.push(LETTERS[index as usize] as char);
-        }
-    }
-    text
-}
-
 /// A token with these claims (RFC 7515), good for an hour.
 fn token(claims: &str) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("a date");
     let claims = format!("{{{claims},\"exp\":{}}}", now.as_secs() + 3600);
-    let head = base64(br#"{"alg":"HS256","typ":"JWT"}"#);
-    let signed = format!("{head}.{}", base64(claims.as_bytes()));
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
-    let signature = ring::hmac::sign(&key, signed.as_bytes());
-    format!("{signed}.{}", base64(signature.as_ref()))
+    pinion::demo::tokens::sign(SECRET, &claims)
 }
 
 fn get(server: &Server, target: &str, claims: &str, more: &str) -> Response {

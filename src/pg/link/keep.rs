@@ -16,7 +16,7 @@ use super::super::session;
 use super::super::statements::{self, Prepared};
 use super::{Link, Open, WATCH_INTERVAL};
 use crate::limits;
-use crate::random::random;
+use crate::random::jitter;
 use crate::ring::Ring;
 
 /// Keeps one link connected for ever.
@@ -253,25 +253,5 @@ where
                 None => return Poll::Ready("Postgres closed the connection".to_owned()),
             }
         }
-    }
-}
-
-/// Between half of `pause` and all of it, so that many links don't come back in step.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + (random() % 1024) as f64 / 2048.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_between_half_and_all_of_its_length_and_varies() {
-        let pause = Duration::from_millis(800);
-        let pauses: Vec<Duration> = (0..1000).map(|_| jitter(pause)).collect();
-        assert!(pauses.iter().all(|it| (pause / 2..pause).contains(it)));
-        let (least, most) = (pauses.iter().min(), pauses.iter().max());
-        assert!(least < Some(&(pause * 5 / 8)) && most > Some(&(pause * 7 / 8)));
-        assert_eq!(jitter(Duration::ZERO), Duration::ZERO);
     }
 }
