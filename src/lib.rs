@@ -51,3 +51,4 @@ pub mod error;
 pub mod duration;
 pub mod limits;
 pub mod random;
+pub mod told;

@@ -13,7 +13,6 @@ use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Connection, SimpleQueryMessage};
 
-use super::channel::Channel;
 use super::tls::{self, Insecure};
 use super::url::tls::Mode;
 use super::url::{Address, Host, Target, TargetSessionAttrs};
@@ -21,6 +20,7 @@ use super::wire::{Tap, Wire};
 use crate::limits;
 use crate::random::random;
 use crate::ring::Ring;
+use crate::tls::Channel;
 pub use error::Error;
 pub(crate) use error::chain;
 use error::{insecure, start_error};

@@ -11,7 +11,6 @@
 
 mod batch;
 mod batch_sizes;
-mod channel;
 pub mod connect;
 pub mod eligible;
 pub mod execute;
@@ -41,6 +40,7 @@ use crate::config;
 use crate::error::Failure;
 use crate::limits;
 use crate::ring::Ring;
+use crate::told::Told;
 
 use batch::Batcher;
 pub use gate::Admitted;
@@ -50,7 +50,6 @@ pub use session::{Session, Value};
 pub use sheds::Cause;
 pub use statements::Description;
 use statements::Prepared;
-use told::Told;
 use url::Target;
 
 /// One core's side of Postgres.
@@ -61,7 +60,7 @@ pub struct Database {
     lanes: Vec<Rc<Lane>>,
     /// By route.
     routes: Vec<Route>,
-    told: Told,
+    told: Told<usize>,
 }
 
 struct Route {

@@ -17,11 +17,11 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-use super::channel::Channel;
 use super::message::{self, HEADER_BYTES, Malformed, Refusal};
 use super::session::Settings;
 use super::tls;
 use crate::limits;
+use crate::tls::Channel;
 
 /// Bytes of an incomplete message that are left in the socket's input; what is longer moves to a
 /// buffer of its own, as the input is bounded.

@@ -15,14 +15,13 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
-use super::channel::Channel;
 use super::codec::{Codec, Garbage};
 use super::script;
 use super::url::{Address, Credentials, Target};
 use super::{Settings, words};
 use crate::limits;
 use crate::ring::{Ring, Stream, blocking};
-use crate::tls::handshake;
+use crate::tls::{Channel, handshake};
 
 /// An open session.
 pub(super) struct Session {
@@ -142,7 +141,7 @@ async fn begin(channel: Channel, target: &Target) -> Result<Session, Error> {
     let load = cmd("SCRIPT").arg("LOAD").arg(script::SOURCE).take();
     commands.push((Step::Load, load));
     commands.push((Step::Probe, script::probe()));
-    channel.write(|output| {
+    channel.write_later(|output| {
         for (_, command) in &commands {
             command.write_packed_command(output);
         }
@@ -213,13 +212,13 @@ pub(super) const UNEXPECTED: &str = "it answers as Redis does not: is it Redis?"
 async fn replies(channel: &Channel, codec: &mut Codec, count: usize) -> Result<Vec<Value>, Error> {
     let mut replies = Vec::new();
     while replies.len() < count {
-        match poll_fn(|context| channel.poll_fill(context)).await {
+        match poll_fn(|context| channel.poll_fill(context, 0)).await {
             Ok(true) => {}
             Ok(false) => return Err(Error("it closed the connection".to_owned())),
             Err(error) => return Err(error.into()),
         }
         let decoded = channel.with_input(|input| codec.decode(input, &mut replies));
-        channel.consume_all();
+        channel.consume(channel.unread());
         decoded.map_err(|Garbage| Error(UNEXPECTED.to_owned()))?;
     }
     match replies.len() == count {

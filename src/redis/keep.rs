@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use redis::Value;
 
-use super::channel::Channel;
 use super::codec::{Codec, Garbage};
 use super::connect::{self, Session, UNEXPECTED};
 use super::pipeline::{Pipeline, Taken};
@@ -17,6 +16,7 @@ use super::{Open, Store, Unavailable};
 use crate::limits;
 use crate::random::jitter;
 use crate::ring::Sleep;
+use crate::tls::Channel;
 
 /// Keeps the connection for ever.
 pub(super) async fn keep(store: Rc<Store>) {
@@ -149,7 +149,7 @@ impl Reader<'_> {
             let Some(channel) = self.store.channel() else {
                 return Err("it was closed".to_owned());
             };
-            match channel.poll_fill(context) {
+            match channel.poll_fill(context, 0) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) => return Err("it closed the connection".to_owned()),
                 Poll::Ready(Err(error)) => return Err(error.to_string()),
@@ -157,7 +157,7 @@ impl Reader<'_> {
             }
             let mut replies = Vec::new();
             let decoded = channel.with_input(|input| self.codec.decode(input, &mut replies));
-            channel.consume_all();
+            channel.consume(channel.unread());
             for reply in &replies {
                 self.store.take(reply, woken)?;
             }
@@ -184,7 +184,9 @@ impl Store {
         };
         match pipeline.take(reply, woken) {
             Taken::Settled => {}
-            Taken::Again(command) => channel.write(|output| command.write_packed_command(output)),
+            Taken::Again(command) => {
+                channel.write_later(|output| command.write_packed_command(output));
+            }
             Taken::Refused(words) => self.tell(&words),
             Taken::Hopeless(words) => return Err(words),
             Taken::Unexpected => return Err(UNEXPECTED.to_owned()),

@@ -8,13 +8,11 @@
 //! longer than `--redis-timeout`, and nobody waits at all while Redis is known to be away or silent; what is
 //! done then is for the rule to say (`on_store_failure`).
 
-mod channel;
 mod codec;
 mod connect;
 mod keep;
 mod pipeline;
 mod script;
-mod told;
 pub mod url;
 
 use std::cell::{Cell, RefCell};
@@ -33,11 +31,10 @@ use redis::ServerError;
 use crate::guard::rate_limit::{Decision, Rate};
 use crate::limits;
 use crate::ring::Ring;
-use crate::tls::ClientTls;
-use channel::Channel;
+use crate::tls::{Channel, ClientTls};
+use crate::told::{Cause, Told};
 use pipeline::{Ask, Pipeline};
 pub use script::SOURCE as SCRIPT;
-use told::Told;
 
 /// Where Redis is, and how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +95,7 @@ pub struct Store {
     silent: Cell<bool>,
     /// The task that reads the replies.
     reader: RefCell<Option<Waker>>,
-    told: Told,
+    told: Told<()>,
 }
 
 struct Open {
@@ -145,7 +142,7 @@ impl Store {
     /// Tells the log of what failed again since it was last told.
     pub fn tell_repeated(&self) {
         let (causes, others) = self.told.end_interval();
-        for told::Cause { what, again } in causes {
+        for Cause { what, again, .. } in causes {
             tracing::warn!(reason = what, again, "rate limits without Redis again");
         }
         if others > 0 {
@@ -176,7 +173,7 @@ impl Store {
         let key = script::key(rate, name);
         let ask = Ask::new(rate, key, (now, self.pass()), self.settings.timeout);
         let command = pipeline.ask(ask.clone());
-        channel.write(|output| command.write_packed_command(output));
+        channel.write_later(|output| command.write_packed_command(output));
         let is_encrypted = channel.is_encrypted();
         drop(open);
         let mut waiting = self.waiting.borrow_mut();
@@ -203,7 +200,7 @@ impl Store {
 
     /// Tells the log of a failure, unless it has been told of that cause.
     fn tell(&self, reason: &str) {
-        if self.told.is_news(reason) {
+        if self.told.is_news((), reason) {
             tracing::warn!(reason, "rate limits without Redis");
         }
     }

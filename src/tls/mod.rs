@@ -7,6 +7,7 @@
 //! rustls (64 KiB), as are empty records (32 in a row), key updates (32 without data between them)
 //! and requests to renegotiate (one, refused).
 
+mod channel;
 mod client;
 mod files;
 mod handshake;
@@ -17,6 +18,7 @@ mod turns;
 #[cfg(test)]
 mod tests;
 
+pub use channel::Channel;
 pub use client::{ClientTls, Identity};
 pub use files::{READABLE_BY_OTHERS, read_regular};
 pub use handshake::{handshake, handshake_in_turn};

@@ -17,10 +17,9 @@ use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 use super::verify::Verifier;
 use super::words::{is_moment, words};
 use super::{Material, Source, files, nobody, provider};
-use crate::pg::channel::Channel;
 use crate::pg::url::tls::{Mode, Tls};
 use crate::ring::{Ring, Stream, blocking};
-use crate::tls::handshake;
+use crate::tls::{Channel, handshake};
 
 /// SSLRequest: its length and the code 1234.5679.
 const REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
