@@ -139,7 +139,8 @@ fn a_page_has_its_bounds() {
 fn all_faults_of_a_query_come_together() {
     let postgres = Postgres::shop();
     let server = Server::shop(&postgres, &[]).ready();
-    let category = "c".repeat(51);
+    // No hexadecimal digit: the id of the request is in the body too.
+    let category = "z".repeat(51);
     let response = server.get(&format!(
         "/products?category={category}&min_price=-0.01&max_price=cheap&after=-1&limit=501&limit=2&colour=red"
     ));
@@ -180,7 +181,7 @@ fn all_faults_of_a_query_come_together() {
         ],
     );
     assert!(
-        !response.text().contains("cheap") && !response.text().contains("ccc"),
+        !response.text().contains("cheap") && !response.text().contains("zzz"),
         "a value is echoed"
     );
     assert_eq!(
