@@ -46,6 +46,8 @@ pub mod redis;
 
 pub mod json;
 
+pub mod metrics;
+
 pub mod error;
 
 pub mod duration;

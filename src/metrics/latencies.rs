@@ -1,0 +1,99 @@
+//! The latencies of one route, by stage.
+
+use hdrhistogram::Histogram;
+
+/// The shortest time that is told apart: one microsecond.
+const MICROS_MIN: u64 = 1;
+/// The longest: a minute. What takes longer is counted as that.
+const MICROS_MAX: u64 = 60_000_000;
+/// Decimal digits that a value keeps.
+const DIGITS: u8 = 3;
+
+/// A part of the time of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// From the first byte of the request read to the last byte of its answer handed to the kernel.
+    Total,
+    /// Until the whole request was read.
+    Read,
+    /// From then until its statement was sent: guards, a place, company in a batch.
+    Wait,
+    /// Until Postgres' answer had come.
+    Postgres,
+    /// Until the last byte of the answer was handed to the kernel: encoding, order, writing.
+    Write,
+}
+
+/// All of them, in their order.
+pub const STAGES: [Stage; 5] = [
+    Stage::Total,
+    Stage::Read,
+    Stage::Wait,
+    Stage::Postgres,
+    Stage::Write,
+];
+
+impl Stage {
+    /// As tags of dumps and labels of metrics say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Total => "total",
+            Stage::Read => "read",
+            Stage::Wait => "wait",
+            Stage::Postgres => "postgres",
+            Stage::Write => "write",
+        }
+    }
+
+    /// The stage of a name.
+    pub fn named(name: &str) -> Option<Stage> {
+        STAGES.into_iter().find(|stage| stage.name() == name)
+    }
+}
+
+/// A histogram for each stage, in microseconds. It has all its memory from the start: recording
+/// allocates nothing. The kernel gives that memory page by page, as values come.
+#[derive(Clone, Debug)]
+pub struct Latencies([Histogram<u64>; STAGES.len()]);
+
+impl Default for Latencies {
+    fn default() -> Latencies {
+        Latencies(STAGES.map(|_| empty_histogram()))
+    }
+}
+
+impl Latencies {
+    /// Records one value; what lies outside the bounds counts as the bound.
+    pub fn record(&mut self, stage: Stage, micros: u64) {
+        self.0[stage as usize].saturating_record(micros.max(MICROS_MIN));
+    }
+
+    /// The histogram of a stage.
+    pub fn of(&self, stage: Stage) -> &Histogram<u64> {
+        &self.0[stage as usize]
+    }
+
+    /// Adds what the other has.
+    pub fn add(&mut self, other: &Latencies) {
+        for (mine, other) in self.0.iter_mut().zip(&other.0) {
+            if !other.is_empty() {
+                mine.add(other).expect("all have the same bounds");
+            }
+        }
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        for histogram in &mut self.0 {
+            if !histogram.is_empty() {
+                histogram.reset();
+            }
+        }
+    }
+}
+
+/// A histogram of the bounds that all of them have.
+pub fn empty_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(MICROS_MIN, MICROS_MAX, DIGITS)
+        .expect("the bounds are in order and the digits are within 0 to 5")
+}

@@ -1,0 +1,108 @@
+//! What the control thread knows of all cores: the sum of what they have handed over.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::counters::{Counters, Gauges};
+use super::snapshot::{RouteInterval, Snapshot};
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Ledger {
+    /// When the process began to serve.
+    pub since: SystemTime,
+    /// One for each core, in their order.
+    pub cores: Vec<CoreView>,
+    /// Routes by the order in which their names came: those that a reload took away stay, as counters never
+    /// fall.
+    pub routes: Vec<RouteTotals>,
+}
+
+/// What is known of one core.
+#[derive(Debug, Default)]
+pub struct CoreView {
+    /// The kernel's number of the core.
+    pub cpu: usize,
+    /// Of its last snapshot.
+    pub counters: Counters,
+    /// Of its last snapshot.
+    pub gauges: Gauges,
+    /// Passes of its ring, read now.
+    pub heartbeat: Option<u64>,
+    /// When the heartbeat was last seen to have moved.
+    pub alive: Option<Instant>,
+    /// When its last snapshot came.
+    pub heard: Option<Instant>,
+    /// What it did from the snapshot before to the last one, by name of the route.
+    pub last: Vec<(String, RouteInterval)>,
+    /// How long that was.
+    pub last_took: Duration,
+    /// Since the last dump, by name of the route.
+    pub undumped: Vec<(String, RouteInterval)>,
+}
+
+/// What one route has done on all cores since the start.
+#[derive(Debug)]
+pub struct RouteTotals {
+    /// Its name.
+    pub name: String,
+    /// The sum.
+    pub totals: RouteInterval,
+}
+
+impl Ledger {
+    /// Of cores that have just started.
+    pub fn new(cpus: &[usize]) -> Ledger {
+        let view = |&cpu| CoreView {
+            cpu,
+            ..CoreView::default()
+        };
+        Ledger {
+            since: SystemTime::now(),
+            cores: cpus.iter().map(view).collect(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// Takes what a core has handed over.
+    pub fn take(&mut self, snapshot: &Snapshot, now: Instant) {
+        let Some(core) = self.cores.iter_mut().find(|core| core.cpu == snapshot.cpu) else {
+            return;
+        };
+        core.counters = snapshot.counters.clone();
+        core.gauges = snapshot.gauges.clone();
+        core.last_took = core.heard.map_or(Duration::ZERO, |heard| now - heard);
+        core.heard = Some(now);
+        core.last.clear();
+        for (name, interval) in snapshot.names.iter().zip(&snapshot.routes) {
+            if interval.is_empty() {
+                continue;
+            }
+            core.last.push((name.clone(), interval.clone()));
+            add(&mut core.undumped, name, interval);
+            match self.routes.iter_mut().find(|route| route.name == *name) {
+                Some(route) => route.totals.add(interval),
+                None => self.routes.push(RouteTotals {
+                    name: name.clone(),
+                    totals: interval.clone(),
+                }),
+            }
+        }
+    }
+
+    /// Notes a core's heartbeat.
+    pub fn feel(&mut self, core: usize, heartbeat: Option<u64>, now: Instant) {
+        if let Some(core) = self.cores.get_mut(core) {
+            if heartbeat.is_some() && heartbeat != core.heartbeat {
+                core.alive = Some(now);
+            }
+            core.heartbeat = heartbeat;
+        }
+    }
+}
+
+fn add(routes: &mut Vec<(String, RouteInterval)>, name: &str, interval: &RouteInterval) {
+    match routes.iter_mut().find(|(known, _)| known == name) {
+        Some((_, sum)) => sum.add(interval),
+        None => routes.push((name.to_owned(), interval.clone())),
+    }
+}

@@ -1,0 +1,138 @@
+//! A core's record of its own work.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::counters::{Closed, Counters, Gauges};
+use super::latencies::Stage;
+use super::snapshot::Snapshot;
+
+/// Answers that may wait for the end of a pass; more of them are recorded at once.
+const WAITING_MAX: usize = 4096;
+
+/// When the parts of a request's time ended. All are times of passes: no request reads a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Its first byte was read.
+    pub first: Instant,
+    /// It was read whole.
+    pub whole: Instant,
+    /// Its statement was sent, and the answer had come; none for what asks nothing of Postgres.
+    pub asked: Option<(Instant, Instant)>,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// Its place among [`Snapshot::names`].
+    pub route: usize,
+    /// RFC 9110 §15.
+    pub status: u16,
+    /// See there.
+    pub timing: Timing,
+}
+
+/// See the head of this file. Not shared: each core has its own.
+pub struct Recorder {
+    current: RefCell<Box<Snapshot>>,
+    counters: RefCell<Counters>,
+    /// Answers that go to the kernel with the next pass.
+    written: RefCell<Vec<Record>>,
+}
+
+impl Recorder {
+    /// Of a core that serves these routes; `batch_max` requests are the most of a batch.
+    pub fn new(cpu: usize, names: Arc<[String]>, batch_max: usize) -> Recorder {
+        Recorder {
+            current: RefCell::new(Box::new(Snapshot::empty(cpu, names, batch_max))),
+            counters: RefCell::default(),
+            written: RefCell::new(Vec::with_capacity(WAITING_MAX)),
+        }
+    }
+
+    /// Counts something.
+    pub fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.counters.borrow_mut());
+    }
+
+    /// Counts the end of a client's connection.
+    pub fn closed(&self, reason: Closed) {
+        self.count(|counters| counters.closed[reason as usize] += 1);
+    }
+
+    /// An answer that goes to the kernel whole with the next pass.
+    pub fn written(&self, record: Record) {
+        let mut written = self.written.borrow_mut();
+        if written.len() < WAITING_MAX {
+            written.push(record);
+        } else {
+            drop(written);
+            self.record(&record, Instant::now());
+        }
+    }
+
+    /// What was written since the last pass has been handed to the kernel.
+    pub fn handed(&self, now: Instant) {
+        let mut written = self.written.borrow_mut();
+        for record in written.drain(..) {
+            self.record(&record, now);
+        }
+    }
+
+    /// Records an answer whose last byte was handed to the kernel at `now`.
+    pub fn record(&self, record: &Record, now: Instant) {
+        let mut current = self.current.borrow_mut();
+        let Some(route) = current.routes.get_mut(record.route) else {
+            return; // of an API that was replaced
+        };
+        let Timing {
+            first,
+            whole,
+            asked,
+        } = record.timing;
+        route.statuses.add(record.status, 1);
+        let latencies = &mut route.latencies;
+        latencies.record(Stage::Total, micros(now, first));
+        latencies.record(Stage::Read, micros(whole, first));
+        let ready = match asked {
+            None => whole,
+            Some((sent, arrived)) => {
+                latencies.record(Stage::Wait, micros(sent, whole));
+                latencies.record(Stage::Postgres, micros(arrived, sent));
+                arrived
+            }
+        };
+        latencies.record(Stage::Write, micros(now, ready));
+    }
+
+    /// Counts a request of a route that was refused as there were too many.
+    pub fn shed(&self, route: usize) {
+        if let Some(route) = self.current.borrow_mut().routes.get_mut(route) {
+            route.sheds += 1;
+        }
+    }
+
+    /// Counts a batch of a route.
+    pub fn batch(&self, route: usize, size: usize) {
+        if let Some(route) = self.current.borrow_mut().routes.get_mut(route) {
+            route.batches.record(size);
+        }
+    }
+
+    /// Gives what was recorded since the last time, and goes on in `empty`.
+    pub fn exchange(&self, empty: Box<Snapshot>, gauges: Gauges) -> Box<Snapshot> {
+        let mut full = self.current.replace(empty);
+        full.counters = self.counters.borrow().clone();
+        full.gauges = gauges;
+        full
+    }
+}
+
+/// Whole microseconds from one time to a later one, rounded up, as no time is no answer.
+fn micros(later: Instant, earlier: Instant) -> u64 {
+    later
+        .saturating_duration_since(earlier)
+        .as_nanos()
+        .div_ceil(1000) as u64
+}

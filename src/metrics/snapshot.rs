@@ -1,0 +1,152 @@
+//! What a core hands to the control thread.
+
+use std::sync::Arc;
+
+use super::counters::{Counters, Gauges};
+use super::latencies::Latencies;
+
+/// Statuses of one route that are told apart; there are some forty that are ever sent.
+const STATUSES_MAX: usize = 64;
+
+/// What a core has measured since its last one.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The kernel's number of the core.
+    pub cpu: usize,
+    /// Names of the routes: those of the file in its order, then [`Snapshot::BUILT_IN`].
+    pub names: Arc<[String]>,
+    /// One for each name.
+    pub routes: Vec<RouteInterval>,
+    /// Since the core began.
+    pub counters: Counters,
+    /// Now.
+    pub gauges: Gauges,
+}
+
+/// What one route has done on one core in an interval.
+#[derive(Clone, Debug, Default)]
+pub struct RouteInterval {
+    /// Of the requests that were answered.
+    pub latencies: Latencies,
+    /// How many had which status.
+    pub statuses: Statuses,
+    /// Requests that were refused as there were too many.
+    pub sheds: u64,
+    /// How many batches had how many requests.
+    pub batches: BatchSizes,
+}
+
+/// Counts by status; the memory for them is there from the start.
+#[derive(Clone, Debug)]
+pub struct Statuses(Vec<(u16, u64)>);
+
+/// How many batches had how many requests: the count at an index is of that many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchSizes(Vec<u64>);
+
+impl Snapshot {
+    /// Names beside those of the file; none of them can be one of the file's, which are identifiers.
+    pub const BUILT_IN: [&str; 3] = ["/health", "/ready", "(unmatched)"];
+
+    /// An empty one, with memory for the largest batch of `batch_max` requests.
+    pub fn empty(cpu: usize, names: Arc<[String]>, batch_max: usize) -> Snapshot {
+        let route = || RouteInterval {
+            batches: BatchSizes(vec![0; batch_max + 1]),
+            ..RouteInterval::default()
+        };
+        Snapshot {
+            cpu,
+            routes: names.iter().map(|_| route()).collect(),
+            names,
+            counters: Counters::default(),
+            gauges: Gauges::default(),
+        }
+    }
+
+    /// The names of an API's routes and those that are built in.
+    pub fn names<'a>(routes: impl Iterator<Item = &'a str>) -> Arc<[String]> {
+        routes
+            .chain(Snapshot::BUILT_IN)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Forgets everything but the names and keeps the memory.
+    pub fn clear(&mut self) {
+        for route in &mut self.routes {
+            route.clear();
+        }
+    }
+}
+
+impl RouteInterval {
+    /// Adds what the other has.
+    pub fn add(&mut self, other: &RouteInterval) {
+        self.latencies.add(&other.latencies);
+        for &(status, count) in &other.statuses.0 {
+            self.statuses.add(status, count);
+        }
+        self.sheds += other.sheds;
+        self.batches.add(&other.batches);
+    }
+
+    /// Nothing happened.
+    pub fn is_empty(&self) -> bool {
+        self.statuses.0.is_empty() && self.sheds == 0 && self.batches.iter().next().is_none()
+    }
+
+    fn clear(&mut self) {
+        self.latencies.clear();
+        self.statuses.0.clear();
+        self.sheds = 0;
+        self.batches.0.fill(0);
+    }
+}
+
+impl Default for Statuses {
+    fn default() -> Statuses {
+        Statuses(Vec::with_capacity(STATUSES_MAX))
+    }
+}
+
+impl Statuses {
+    /// Counts answers of a status; those of more statuses than there are places for are left out.
+    pub fn add(&mut self, status: u16, more: u64) {
+        if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == status) {
+            *count += more;
+        } else if self.0.len() < STATUSES_MAX {
+            self.0.push((status, more));
+        }
+    }
+
+    /// Each status that was sent, with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl BatchSizes {
+    /// Counts one batch; one that is larger than any may be counts as the largest.
+    pub fn record(&mut self, size: usize) {
+        let last = self.0.len().saturating_sub(1);
+        if let Some(count) = self.0.get_mut(size.min(last)) {
+            *count += 1;
+        }
+    }
+
+    /// Adds what the other has.
+    pub fn add(&mut self, other: &BatchSizes) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (mine, other) in self.0.iter_mut().zip(&other.0) {
+            *mine += other;
+        }
+    }
+
+    /// Each size that there was, with how many there were of it.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let counts = self.0.iter().copied().enumerate();
+        counts.filter(|&(_, count)| count > 0)
+    }
+}
