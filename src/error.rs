@@ -65,6 +65,14 @@ impl Failure {
         }
     }
 
+    /// Whether it was refused for want of room.
+    pub fn is_shed(&self) -> bool {
+        matches!(
+            self,
+            Failure::Busy | Failure::Overloaded { .. } | Failure::AcquireTimeout
+        )
+    }
+
     /// Seconds for `Retry-After`, where trying again may help.
     pub fn retry_after(&self) -> Option<u32> {
         match self {

@@ -14,6 +14,8 @@ pub type Lines = Rc<[u8]>;
 pub struct Trail {
     /// Its id.
     pub id: RequestId,
+    /// The route that it is for, once that is known: its number.
+    pub route: Option<usize>,
     /// When the core had it whole.
     begun: Instant,
     /// From then to its answer.
@@ -31,6 +33,7 @@ impl Trail {
     pub fn new(id: RequestId, begun: Instant, security: Option<Arc<[u8]>>) -> Trail {
         Trail {
             id,
+            route: None,
             begun,
             took: Duration::ZERO,
             security,

@@ -45,7 +45,7 @@ impl Closed {
     }
 }
 
-/// Counted since the core began.
+/// What has happened: since the last snapshot in one, since the start in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Client connections that were accepted.
@@ -82,6 +82,30 @@ pub struct Counters {
     pub busy_nanos: u64,
 }
 
+impl Counters {
+    /// Adds what the other has.
+    pub fn add(&mut self, other: &Counters) {
+        for (mine, other) in self.closed.iter_mut().zip(&other.closed) {
+            *mine += other;
+        }
+        self.accepted += other.accepted;
+        self.full += other.full;
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
+        self.postgres_opened += other.postgres_opened;
+        self.postgres_lost += other.postgres_lost;
+        self.postgres_refused += other.postgres_refused;
+        self.retries += other.retries;
+        self.rate_limited += other.rate_limited;
+        self.store_failures += other.store_failures;
+        self.unauthorized += other.unauthorized;
+        self.forbidden += other.forbidden;
+        self.panics += other.panics;
+        self.passes += other.passes;
+        self.busy_nanos += other.busy_nanos;
+    }
+}
+
 /// What a core has at the moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
@@ -97,4 +121,6 @@ pub struct Gauges {
     pub postgres_opening: u64,
     /// Routes that can't be served, as their statements don't prepare.
     pub broken_routes: u64,
+    /// Why it can't answer some request now, as `/ready` says it.
+    pub faults: Vec<String>,
 }

@@ -22,7 +22,7 @@ pub struct Ledger {
 pub struct CoreView {
     /// The kernel's number of the core.
     pub cpu: usize,
-    /// Of its last snapshot.
+    /// Since the start.
     pub counters: Counters,
     /// Of its last snapshot.
     pub gauges: Gauges,
@@ -68,7 +68,7 @@ impl Ledger {
         let Some(core) = self.cores.iter_mut().find(|core| core.cpu == snapshot.cpu) else {
             return;
         };
-        core.counters = snapshot.counters.clone();
+        core.counters.add(&snapshot.counters);
         core.gauges = snapshot.gauges.clone();
         core.last_took = core.heard.map_or(Duration::ZERO, |heard| now - heard);
         core.heard = Some(now);

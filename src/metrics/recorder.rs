@@ -25,8 +25,8 @@ pub struct Timing {
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
-    /// Its place among [`Snapshot::names`].
-    pub route: usize,
+    /// Its place among [`Snapshot::names`]; the last one where there is none.
+    pub route: Option<usize>,
     /// RFC 9110 §15.
     pub status: u16,
     /// See there.
@@ -36,7 +36,6 @@ pub struct Record {
 /// See the head of this file. Not shared: each core has its own.
 pub struct Recorder {
     current: RefCell<Box<Snapshot>>,
-    counters: RefCell<Counters>,
     /// Answers that go to the kernel with the next pass.
     written: RefCell<Vec<Record>>,
 }
@@ -46,14 +45,13 @@ impl Recorder {
     pub fn new(cpu: usize, names: Arc<[String]>, batch_max: usize) -> Recorder {
         Recorder {
             current: RefCell::new(Box::new(Snapshot::empty(cpu, names, batch_max))),
-            counters: RefCell::default(),
             written: RefCell::new(Vec::with_capacity(WAITING_MAX)),
         }
     }
 
     /// Counts something.
     pub fn count(&self, change: impl FnOnce(&mut Counters)) {
-        change(&mut self.counters.borrow_mut());
+        change(&mut self.current.borrow_mut().counters);
     }
 
     /// Counts the end of a client's connection.
@@ -82,9 +80,10 @@ impl Recorder {
 
     /// Records an answer whose last byte was handed to the kernel at `now`.
     pub fn record(&self, record: &Record, now: Instant) {
-        let mut current = self.current.borrow_mut();
-        let Some(route) = current.routes.get_mut(record.route) else {
-            return; // of an API that was replaced
+        let current = &mut **self.current.borrow_mut();
+        let place = record.route.unwrap_or(current.routes.len() - 1);
+        let Some(route) = current.routes.get_mut(place) else {
+            return;
         };
         let Timing {
             first,
@@ -92,6 +91,12 @@ impl Recorder {
             asked,
         } = record.timing;
         route.statuses.add(record.status, 1);
+        match record.status {
+            401 => current.counters.unauthorized += 1,
+            403 => current.counters.forbidden += 1,
+            429 => current.counters.rate_limited += 1,
+            _ => {}
+        }
         let latencies = &mut route.latencies;
         latencies.record(Stage::Total, micros(now, first));
         latencies.record(Stage::Read, micros(whole, first));
@@ -123,7 +128,6 @@ impl Recorder {
     /// Gives what was recorded since the last time, and goes on in `empty`.
     pub fn exchange(&self, empty: Box<Snapshot>, gauges: Gauges) -> Box<Snapshot> {
         let mut full = self.current.replace(empty);
-        full.counters = self.counters.borrow().clone();
         full.gauges = gauges;
         full
     }

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub names: Arc<[String]>,
     /// One for each name.
     pub routes: Vec<RouteInterval>,
-    /// Since the core began.
+    /// What else has happened.
     pub counters: Counters,
     /// Now.
     pub gauges: Gauges,
@@ -76,6 +76,7 @@ impl Snapshot {
         for route in &mut self.routes {
             route.clear();
         }
+        self.counters = Counters::default();
     }
 }
 

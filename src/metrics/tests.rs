@@ -22,7 +22,7 @@ fn timing(first: Instant) -> Timing {
 
 fn record(first: Instant, route: usize, status: u16) -> Record {
     Record {
-        route,
+        route: Some(route),
         status,
         timing: timing(first),
     }
@@ -93,7 +93,7 @@ fn a_time_outside_the_bounds_counts_as_the_bound() {
         asked: None,
     };
     let record = Record {
-        route: 0,
+        route: Some(0),
         status: 200,
         timing: nothing,
     };

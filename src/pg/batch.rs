@@ -213,6 +213,11 @@ impl Batcher {
         }
     }
 
+    /// Requests that wait for the next batch.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     pub(super) fn gate(&self) -> &Rc<Gate> {
         &self.gate
     }
@@ -307,6 +312,7 @@ async fn deliver(
         Ok(permit) => permit,
     };
     let count = members.len();
+    database.recorder.batch(batcher.route, count);
     let sent = database.ring.now();
     sending.since.set(sending.since.get().or(Some(sent)));
     let in_time = match <[Rc<Member>; 1]>::try_from(members) {
@@ -374,7 +380,8 @@ impl Database {
             finish_all(members, Outcome::alone);
             return true;
         };
-        let Some(flight) = Flight::new(&prepared, batcher.shape, members) else {
+        let sent = self.ring.now();
+        let Some(flight) = Flight::new(&prepared, batcher.shape, members, sent) else {
             return true;
         };
         let making = link.settings();

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Database;
 use super::batch::Outcome;
@@ -26,6 +26,8 @@ pub struct Answered {
     pub rows: usize,
     /// The JSON that the route's `result` asks for.
     pub body: Vec<u8>,
+    /// When its statement was sent, and when the answer had come.
+    pub asked: Option<(Instant, Instant)>,
 }
 
 /// Where a statement is running, for a request that may be cancelled.
@@ -124,7 +126,13 @@ impl Database {
         let joined = batcher.join(bound, description.clone(), session, now);
         let (member, outcome) = joined.await;
         match outcome {
-            Outcome::Answered(answered) => Ok(answered),
+            Outcome::Answered(mut answered) => {
+                // By the pass that has read it, in which whoever waits for it is woken.
+                if let Some((_, arrived)) = &mut answered.asked {
+                    *arrived = self.ring.now();
+                }
+                Ok(answered)
+            }
             Outcome::Failed(failure) => Err(failure),
             Outcome::Alone(mut alone) => {
                 let request = Request {
@@ -176,6 +184,7 @@ impl Database {
                 Ok(answered) => return Ok(answered),
                 Err(attempt) => {
                     held = self.recover(permit, request, attempt, &mut retries).await?;
+                    self.recorder.count(|counters| counters.retries += 1);
                 }
             }
         }
@@ -332,7 +341,7 @@ impl Database {
         self.routes[route].note_time(taken);
         permit.lane.note_time(taken, now - sent);
         match answer {
-            (End::Complete, rows) => self.accept(route, prepared, rows),
+            (End::Complete, rows) => self.accept(route, prepared, rows, (sent, now)),
             (End::Refused(Stage::Settings, refusal), _) => {
                 Err(self.settings_refused(permit, route, &refusal))
             }
@@ -356,11 +365,13 @@ impl Database {
         route: usize,
         prepared: Rc<Prepared>,
         rows: Rows,
+        asked: (Instant, Instant),
     ) -> Result<Answered, Attempt> {
         match rows.fault {
             None => Ok(Answered {
                 rows: rows.count,
                 body: rows.body,
+                asked: Some(asked),
             }),
             Some(RowFault::Misread(error)) => {
                 self.tell(route, "misread", |name| {

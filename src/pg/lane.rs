@@ -181,6 +181,11 @@ impl Lane {
         &self.links
     }
 
+    /// Requests that wait for a place.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     pub(super) fn gate(&self) -> &Rc<Gate> {
         &self.gate
     }

@@ -39,6 +39,7 @@ use crate::api::{Api, BatchMode};
 use crate::config;
 use crate::error::Failure;
 use crate::limits;
+use crate::metrics::{Gauges, Recorder};
 use crate::ring::Ring;
 use crate::told::Told;
 
@@ -61,6 +62,7 @@ pub struct Database {
     /// By route.
     routes: Vec<Route>,
     told: Told<usize>,
+    recorder: Rc<Recorder>,
 }
 
 struct Route {
@@ -106,6 +108,7 @@ impl Database {
         api: Arc<Api>,
         target: Arc<Target>,
         settings: &config::Postgres,
+        recorder: Rc<Recorder>,
     ) -> Rc<Database> {
         let groups = lane::groups(&api, settings);
         let lanes: Vec<Rc<Lane>> = groups
@@ -137,6 +140,7 @@ impl Database {
             lanes,
             routes,
             told: Told::default(),
+            recorder,
         });
         for lane in &database.lanes {
             for link in lane.links() {
@@ -245,6 +249,20 @@ impl Database {
                 tracing::debug!(route = name, "{sizes}");
             }
         }
+    }
+
+    /// Fills in what it has at the moment.
+    pub fn gauge(&self, gauges: &mut Gauges) {
+        for lane in &self.lanes {
+            let batched = |&route: &usize| self.routes[route].batcher.waiting();
+            let waiting = lane.waiting() + lane.routes.iter().map(batched).sum::<usize>();
+            gauges.queued.push((lane.name.clone(), waiting as u64));
+            let open = lane.links().iter().filter(|link| link.usable()).count();
+            gauges.postgres_open += open as u64;
+            gauges.postgres_opening += (lane.links().len() - open) as u64;
+        }
+        let broken = (0..self.routes.len()).filter(|&route| self.is_at_fault(route));
+        gauges.broken_routes = broken.count() as u64;
     }
 
     /// Why this core can't answer some route now; empty when it can answer all.

@@ -70,6 +70,7 @@ impl Ring {
         let result = completion.result();
         if let Some(id) = cqueue::buffer_select(completion.flags()) {
             let length = usize::try_from(result).unwrap_or(0);
+            self.count(|work| work.bytes_received += length as u64);
             let keep = !socket.closing.get();
             self.buffers.borrow_mut().take(id, length, |bytes| {
                 if keep {
@@ -105,6 +106,10 @@ impl Ring {
 
     fn append(&self, socket: &Socket, bytes: &[u8]) {
         let mut input = socket.input.borrow_mut();
+        socket.received_last.set(self.now());
+        if socket.read.get() == input.len() {
+            socket.received_first.set(self.now());
+        }
         if input.capacity() == 0 {
             *input = self.take_spare();
         }
@@ -129,6 +134,7 @@ impl Ring {
             }
             Err(_) => socket.fail(-result),
             Ok(count) => {
+                self.count(|work| work.bytes_sent += count as u64);
                 socket.sent.set(socket.sent.get() + count);
                 if socket.sent.get() < socket.flying.borrow().len() {
                     socket.crowded.set(true);

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
 use std::task::Waker;
+use std::time::Instant;
 
 /// Unsent bytes of one socket past which a writer has to wait. 256 KiB let a socket's own send
 /// buffer be filled while the next part is made.
@@ -32,6 +33,9 @@ pub(super) struct Socket {
     /// Received bytes; those before `read` have been consumed.
     pub(super) input: RefCell<Vec<u8>>,
     pub(super) read: Cell<usize>,
+    /// When the first of the unread bytes came, and the last.
+    pub(super) received_first: Cell<Instant>,
+    pub(super) received_last: Cell<Instant>,
     pub(super) receive: Cell<Receive>,
     /// The peer has sent all that it will send.
     pub(super) ended: Cell<bool>,
@@ -65,13 +69,15 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(descriptor: RawFd, slot: u32, generation: u32) -> Socket {
+    pub(super) fn new(descriptor: RawFd, slot: u32, generation: u32, now: Instant) -> Socket {
         Socket {
             descriptor,
             slot,
             generation,
             input: RefCell::default(),
             read: Cell::new(0),
+            received_first: Cell::new(now),
+            received_last: Cell::new(now),
             receive: Cell::new(Receive::Idle),
             ended: Cell::new(false),
             error: Cell::new(0),

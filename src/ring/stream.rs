@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::socket::Socket;
 use super::{Held, Ring};
@@ -67,7 +67,7 @@ impl Stream {
         let descriptor = descriptor.into_raw_fd();
         let mut made = None;
         ring.held.borrow_mut().insert_with(|slot, generation| {
-            let socket = Rc::new(Socket::new(descriptor, slot, generation));
+            let socket = Rc::new(Socket::new(descriptor, slot, generation, ring.now()));
             made = Some(socket.clone());
             Held::Socket(socket)
         });
@@ -88,6 +88,17 @@ impl Stream {
         see(&self.socket.input.borrow()[self.socket.read.get()..])
     }
 
+    /// When the first unread byte came. Of what was left when others were consumed this is when the last
+    /// one had come, which is later at the most by how long they have waited together.
+    pub fn received_first(&self) -> Instant {
+        self.socket.received_first.get()
+    }
+
+    /// When the last byte came.
+    pub fn received_last(&self) -> Instant {
+        self.socket.received_last.get()
+    }
+
     /// Past this many unread bytes nothing more is taken from the kernel.
     pub fn input_bytes_max(&self) -> usize {
         self.ring.input_bytes_max
@@ -100,6 +111,7 @@ impl Stream {
         let mut input = socket.input.borrow_mut();
         assert!(read <= input.len(), "consumed more than was received");
         socket.read.set(read);
+        socket.received_first.set(socket.received_last.get());
         if read == input.len() {
             socket.read.set(0);
             self.ring.spare_buffer(std::mem::take(&mut *input));

@@ -22,6 +22,7 @@ use crate::guard::auth::jwt::Fault;
 use crate::guard::auth::{Keys, Reason, Refused};
 use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Request, normalize_path};
+use crate::metrics::{Gauges, Recorder};
 use crate::pg::execute::{Answered, Running};
 use crate::pg::{Admitted, Cause, Database, Description, Session};
 use crate::ring::Ring;
@@ -39,6 +40,7 @@ pub struct Core {
     limiter: Limiter,
     database: Rc<Database>,
     load: Rc<Load>,
+    recorder: Rc<Recorder>,
     in_flight_max: usize,
     draining: Cell<bool>,
     /// Whom to ask for the keys of tokens that are not known.
@@ -56,6 +58,7 @@ impl Core {
         api: Arc<Api>,
         limiter: Limiter,
         database: Rc<Database>,
+        recorder: Rc<Recorder>,
         in_flight_max: usize,
         asker: Option<Asker>,
     ) -> Core {
@@ -71,6 +74,7 @@ impl Core {
             limiter,
             database,
             load,
+            recorder,
             in_flight_max,
             draining: Cell::new(false),
             asker,
@@ -113,7 +117,7 @@ impl Core {
         if let Some(reply) = self.guard(request, &path, &mut visit.trail) {
             return Handled::Now(end(reply, visit.trail));
         }
-        let (route, captures) = match self.find(request, &path, &visit.trail.id) {
+        let (route, captures) = match self.find(request, &path, &mut visit.trail) {
             Ok(found) => found,
             Err(reply) => return Handled::Now(end(reply, visit.trail)),
         };
@@ -184,7 +188,7 @@ impl Core {
         let path = normalize_path(request.path());
         let reply = match self.guard(request, &path, &mut visit.trail) {
             Some(reply) => reply,
-            None => match self.find(request, &path, &visit.trail.id) {
+            None => match self.find(request, &path, &mut visit.trail) {
                 Err(reply) => reply,
                 // Refusals count too: what has a limit is counted first, once it is there whole.
                 Ok((route, _)) if self.api.routes[route].rate_limit.is_some() => return None,
@@ -231,12 +235,12 @@ impl Core {
                 true => Failure::NotPrepared,
                 false => Failure::Unavailable,
             };
-            return Err(failed(&failure, id));
+            return Err(self.failed(route, &failure, id));
         };
         let held = company
             .map(|company| self.admit(route, &description, company))
             .transpose()
-            .map_err(|failure| failed(&failure, id))?;
+            .map_err(|failure| self.failed(route, &failure, id))?;
         let header = |name: &str| request.header(name);
         let input = Input {
             captures: captures.as_slice(),
@@ -309,7 +313,9 @@ impl Core {
                 }
                 match core.admit(work.route, &work.description, limit.company) {
                     Ok(held) => work.held = Some(held),
-                    Err(failure) => return end(failed(&failure, &trail.id), trail),
+                    Err(failure) => {
+                        return end(core.failed(work.route, &failure, &trail.id), trail);
+                    }
                 }
             }
             let reply = core.answer(work, running.as_deref(), &trail.id).await;
@@ -343,8 +349,31 @@ impl Core {
                 self.load.learn(route, answered.body.len());
                 answer(&self.api.routes[route], &description.plan, answered, id)
             }
-            Err(failure) => failed(&failure, id),
+            Err(failure) => self.failed(route, &failure, id),
         }
+    }
+
+    fn failed(&self, route: usize, failure: &Failure, id: &RequestId) -> Reply {
+        if failure.is_shed() {
+            self.recorder.shed(route);
+        }
+        failed(failure, id)
+    }
+
+    /// What it has at the moment.
+    pub fn gauges(&self) -> Gauges {
+        let mut gauges = Gauges {
+            in_flight: self.load.in_flight() as u64,
+            faults: self.faults(),
+            ..Gauges::default()
+        };
+        self.database.gauge(&mut gauges);
+        gauges
+    }
+
+    /// What the core records its work with.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// The server is stopping.
@@ -393,7 +422,8 @@ fn end(mut reply: Reply, mut trail: Box<Trail>) -> Reply {
 
 /// Turns what a statement gave into the answer that the route's `result` declares.
 fn answer(route: &Route, plan: &Plan, answered: Answered, id: &RequestId) -> Reply {
-    match route.result {
+    let asked = answered.asked;
+    let reply = match route.result {
         ResultKind::One | ResultKind::Scalar if answered.rows == 0 => {
             Reply::error(route.empty_status, &route.not_found, id, None)
         }
@@ -402,5 +432,6 @@ fn answer(route: &Route, plan: &Plan, answered: Answered, id: &RequestId) -> Rep
             ..Reply::empty()
         },
         _ => Reply::json(route.status.unwrap_or(200), answered.body),
-    }
+    };
+    Reply { asked, ..reply }
 }

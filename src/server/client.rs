@@ -8,6 +8,7 @@ use super::handler::{Handled, Handler};
 use super::reply::Reply;
 use crate::guard::Peer;
 use crate::http::{DATE_BYTES, Request};
+use crate::metrics::Recorder;
 
 /// The client of one connection.
 pub struct Client {
@@ -33,6 +34,10 @@ impl Handler for Client {
 
     fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply {
         self.core.fault(self.peer, request, status, message)
+    }
+
+    fn recorder(&self) -> &Recorder {
+        self.core.recorder()
     }
 
     fn draining(&self) -> bool {

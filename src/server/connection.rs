@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::accounts::Accounts;
 use super::deadlines::{Deadlines, Wait};
 use super::handler::{Handled, Handler};
 use super::pending::{Manner, Pending};
@@ -18,6 +19,7 @@ use super::transport::Transport;
 use crate::config::{Limits, Timeouts};
 use crate::http::{Envelope, Persistence};
 use crate::limits::LINGER_BYTES_MAX;
+use crate::metrics::Closed;
 
 /// Unsent bytes past which nothing more is written, and no further request of the connection begun,
 /// before all of them are sent.
@@ -50,6 +52,7 @@ pub struct Connection<T, H> {
     pass: Option<Instant>,
     burst: usize,
     stage: Stage,
+    accounts: Accounts,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             pass: None,
             burst: 0,
             stage: Stage::Serving,
+            accounts: Accounts::new(),
         }
     }
 
@@ -97,8 +101,10 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             transport,
             handler,
             mut pending,
+            accounts,
             ..
         } = self;
+        accounts.end(handler.recorder());
         // The client's socket goes at once. What was begun for it holds places elsewhere.
         drop(transport);
         poll_fn(|context| pending.poll_abandoned(context, &*handler)).await;
@@ -108,6 +114,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         let now = self.handler.now();
         if self.pass.replace(now) != Some(now) {
             self.burst = 0;
+            self.accounts.begin_pass();
         }
         loop {
             match self.stage {
@@ -138,6 +145,9 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     /// Takes whole requests out of the input while there is room for their answers.
     fn read_requests(&mut self) {
         while !self.last_read && self.burst < BURST_MAX && self.flows() && self.pending.has_room() {
+            if self.transport.unread() > 0 {
+                self.accounts.reading(self.transport.received_first());
+            }
             let taken = self.reading.take(
                 &self.transport,
                 &*self.handler,
@@ -155,11 +165,13 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                     let manner = Manner {
                         persistence,
                         head_only,
+                        first: self.accounts.take_first(self.handler.now()),
                     };
                     self.enqueue(handled, manner);
                 }
                 Taken::Refused { reply, head_only } => {
                     self.last_read = true;
+                    self.accounts.ends(Closed::Refused);
                     self.enqueue_last(reply, head_only);
                 }
             }
@@ -174,6 +186,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         if unsent == 0 {
             self.clogged = false;
             self.deadlines.sent();
+            self.handed();
         } else if unsent >= UNSENT_MAX || self.deadlines.is_pressing(self.handler.now()) {
             self.clogged = true;
         }
@@ -193,6 +206,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         let manner = Manner {
             persistence: Persistence::Close,
             head_only,
+            first: self.accounts.take_first(self.handler.now()),
         };
         self.enqueue(Handled::Now(reply.closing()), manner);
     }
@@ -225,15 +239,30 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         };
         if self.transport.unsent() == 0 {
             self.deadlines.sent();
+            self.accounts.nothing_unsent();
         }
         self.transport.write(|out| reply.write(&envelope, out));
+        let unsent = self.transport.unsent();
+        let recorder = self.handler.recorder();
+        self.accounts.written(recorder, manner.first, reply, unsent);
         self.deadlines.written(self.handler.now());
         if envelope.persistence == Persistence::Close {
             self.last_read = true;
+            if stopping {
+                self.accounts.ends(Closed::Drain);
+            } else if reply.close && self.accounts.end_is_open() {
+                self.accounts.ends(Closed::Refused);
+            }
             // What the client still sends would otherwise reset the connection under the answer; one
             // that has not asked for the end may be sending.
             self.stage = Stage::Ending { linger: close };
         }
+    }
+
+    /// The kernel has all that was written.
+    fn handed(&mut self) {
+        let now = self.handler.now();
+        self.accounts.handed(self.handler.recorder(), now);
     }
 
     /// Waits for what the peer does next: more bytes, or reading what it was sent.
@@ -257,12 +286,13 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             return self.poll_gone(context);
         }
         if self.handler.draining() && self.pending.is_empty() && self.reading.is_idle() {
+            self.accounts.ends(Closed::Drain);
             return Poll::Ready(self.end_idle());
         }
         self.deadlines.expect(self.awaited(), now);
         self.deadlines.set(&self.transport, now);
         match self.transport.poll_fill(context, self.reading.seen()) {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => self.poll_handed(context),
             Poll::Ready(Ok(true)) => Poll::Ready(Step::Again),
             Poll::Ready(Ok(false)) => {
                 // Half-closed: what was asked is still answered.
@@ -272,6 +302,16 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
         }
+    }
+
+    /// Nothing has come: where the kernel does not have every answer yet, this waits for that as well.
+    fn poll_handed(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if self.accounts.are_open()
+            && let Poll::Ready(Ok(())) = self.transport.poll_drain(context, 0)
+        {
+            self.handed();
+        }
+        Poll::Pending
     }
 
     /// Waits for an answer to come, which wakes this task, and looks whether the client is still
@@ -310,7 +350,10 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         match error.kind() {
             // The kernel gives up on a peer by the same name.
             io::ErrorKind::TimedOut if error.raw_os_error().is_none() => self.timed_out(),
-            _ => self.abandon(),
+            _ => {
+                self.accounts.ends(Closed::Failed);
+                self.abandon()
+            }
         }
     }
 
@@ -325,15 +368,21 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             Some(Wait::Write) => {
                 // What the kernel has of it would be sent for minutes to come.
                 self.transport.reset_at_close();
+                self.accounts.ends(Closed::Deadline);
                 self.abandon()
             }
             Some(Wait::KeepAlive) if unsent > 0 => {
                 self.deadlines.received(); // not idle: its last answer is still being sent
                 Step::Again
             }
-            Some(Wait::KeepAlive | Wait::Linger) => self.end_idle(),
+            Some(Wait::Linger) => self.end_idle(),
+            Some(Wait::KeepAlive) => {
+                self.accounts.ends(Closed::Idle);
+                self.end_idle()
+            }
             Some(Wait::Header | Wait::Body) => {
                 self.last_read = true;
+                self.accounts.ends(Closed::Deadline);
                 let request = self.reading.request();
                 let message = "Request took too long to arrive";
                 let reply = self.handler.fault(request.as_ref(), 408, message);
@@ -357,11 +406,15 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         match self.transport.poll_drain(context, 0) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if linger || self.transport.unread() > 0 => {
+                self.handed();
                 self.transport.shutdown_write();
                 self.stage = Stage::Lingering { ignored: 0 };
                 Poll::Ready(Step::Again)
             }
-            Poll::Ready(Ok(())) => Poll::Ready(Step::Over),
+            Poll::Ready(Ok(())) => {
+                self.handed();
+                Poll::Ready(Step::Over)
+            }
             Poll::Ready(Err(error)) => Poll::Ready(self.failed(&error)),
         }
     }

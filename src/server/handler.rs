@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::reply::Reply;
 use crate::http::{DATE_BYTES, Request};
+use crate::metrics::Recorder;
 
 /// Who answers requests.
 pub trait Handler {
@@ -19,6 +20,8 @@ pub trait Handler {
     /// The answer to bytes that are no request, or to one that took too long; it closes. The request is
     /// given where its head was read.
     fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply;
+    /// What the core records its work with.
+    fn recorder(&self) -> &Recorder;
     /// The server is stopping: connections end after the answer that they are at.
     fn draining(&self) -> bool;
     /// The time of the pass.
@@ -62,5 +65,6 @@ pub(super) fn poll_guarded<H: Handler + ?Sized>(
 
 fn panicked<H: Handler + ?Sized>(handler: &H) -> Reply {
     tracing::error!("a request's handling panicked");
+    handler.recorder().count(|counters| counters.panics += 1);
     handler.fault(None, 500, "Internal server error")
 }

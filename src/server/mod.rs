@@ -1,6 +1,7 @@
 //! The server: one thread per core that shares no request state with any other, and the control
 //! thread that starts and stops them.
 
+mod accounts;
 mod answer;
 mod client;
 mod connection;
@@ -14,11 +15,13 @@ mod pending;
 mod rate_limit;
 mod reading;
 mod reply;
+mod reporting;
 mod secure;
 mod session;
 mod shard;
 mod steering;
 mod transport;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -36,22 +39,23 @@ use signal_hook::iterator::Signals;
 use crate::api::Api;
 use crate::config::Config;
 use crate::guard::auth::JwtKeys;
+use crate::limits;
+use crate::metrics::Snapshot;
 use crate::pg::url::Target;
 use crate::ring;
 use crate::tls::{self, ServerTls};
 
 use keys::KeyStore;
 use listener::Bound;
+use reporting::Deliver;
 use shard::{Control, Shard};
+use watch::Watch;
 
 pub use machine::prepare;
 pub use shard::ring_options;
 
 /// How much longer than the drain timeout the cores get to come home before they are given up.
 const HOMECOMING: Duration = Duration::from_secs(1);
-
-/// How often the heartbeat of each core is looked at.
-const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the server did not start, or ended by itself.
 #[derive(Debug)]
@@ -73,6 +77,8 @@ enum News {
     Reload,
     /// Keys that an issuer has published.
     Keys(Arc<JwtKeys>),
+    /// What a core has done.
+    Snapshot(Box<Snapshot>),
     /// A core has ended, well or not.
     Ended(usize, Result<(), String>),
 }
@@ -103,37 +109,9 @@ fn load_keys(api: &Api, sender: &Sender<News>) -> Result<KeyStore, Error> {
     KeyStore::load(&api.guards.auth, deliver).map_err(|error| Error(error.to_string()))
 }
 
-/// What the control thread knows of a core's heartbeat. An idle core has a hundred passes a second.
-#[derive(Clone, Copy, Default)]
-struct Pulse {
-    last: Option<u64>,
-    stuck: bool,
-}
-
-/// What a look at a core's heartbeat tells that is new.
-#[derive(Debug, PartialEq, Eq)]
-enum Change {
-    None,
-    Stuck,
-    Back,
-}
-
-impl Pulse {
-    /// Looks at the counter, once an interval; `None` before the core's first pass.
-    fn take(&mut self, now: Option<u64>) -> Change {
-        let still = now.is_some() && now == self.last;
-        self.last = now;
-        match (still, std::mem::replace(&mut self.stuck, still)) {
-            (true, false) => Change::Stuck,
-            (false, true) => Change::Back,
-            _ => Change::None,
-        }
-    }
-}
-
 /// The running cores.
 struct Cores {
-    cpus: Vec<usize>,
+    watch: Watch,
     controls: Vec<Control>,
     tls: Option<ServerTls>,
     keys: KeyStore,
@@ -152,6 +130,7 @@ impl Cores {
     ) -> Result<Cores, Error> {
         let config = Arc::new(config);
         let mut controls = Vec::new();
+        let names = Snapshot::names(api.routes.iter().map(|route| route.name.as_str()));
         let seats = rate_limit::seats(api, config.cores.len())
             .map_err(|error| Error(format!("no way from core to core: {error}")))?;
         for (&cpu, seat) in config.cores.iter().zip(seats) {
@@ -168,6 +147,8 @@ impl Cores {
                 keys: keys.keys().clone(),
                 asker: keys.asker(),
                 seat,
+                names: names.clone(),
+                deliver: deliver_snapshots(sender.clone()),
             };
             let sender = sender.clone();
             thread::Builder::new()
@@ -184,24 +165,14 @@ impl Cores {
                 .map_err(io_error)?;
             controls.push(control);
         }
+        let watched = config.cores.iter().copied().zip(controls.iter().cloned());
         Ok(Cores {
-            cpus: config.cores.clone(),
+            watch: Watch::new(watched.collect(), names, limits::BATCH_KEYS_MAX),
             controls,
             tls,
             keys,
             drain_timeout: config.timeouts.drain,
         })
-    }
-
-    /// Tells of cores that stand still, and of their return.
-    fn feel(&self, pulses: &mut [Pulse]) {
-        for ((control, pulse), cpu) in self.controls.iter().zip(pulses).zip(&self.cpus) {
-            match pulse.take(control.heartbeat()) {
-                Change::Stuck => tracing::error!(cpu, "a core is stuck: no pass in a second"),
-                Change::Back => tracing::warn!(cpu, "the core that was stuck goes on"),
-                Change::None => {}
-            }
-        }
     }
 
     /// Reads certificates and keys again. Handshakes that begin from now on use them; whatever is wrong
@@ -246,9 +217,9 @@ impl Cores {
 
     /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
     fn supervise(mut self, news: &Receiver<News>) -> Result<(), Error> {
-        let mut pulses = vec![Pulse::default(); self.controls.len()];
         loop {
-            match news.recv_timeout(PULSE_INTERVAL) {
+            self.watch.look();
+            match news.recv_timeout(self.watch.patience()) {
                 Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(News::Reload) => self.reload(),
                 Ok(News::Keys(jwt)) => {
@@ -259,7 +230,8 @@ impl Cores {
                     let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
                     return Err(Error(format!("core {cpu} is gone: {reason}")));
                 }
-                Err(RecvTimeoutError::Timeout) => self.feel(&mut pulses),
+                Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
         tracing::info!("stopping: finishing what is in flight (again to stop at once)");
@@ -273,6 +245,7 @@ impl Cores {
                     tracing::error!(cpu, reason, "a core failed while it stopped");
                     running -= 1;
                 }
+                Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
                 Ok(News::Reload | News::Keys(_)) => {} // for nobody any more
                 Ok(News::Signal) => {
                     tracing::warn!("stopping at once");
@@ -287,6 +260,13 @@ impl Cores {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+fn deliver_snapshots(sender: Sender<News>) -> Deliver {
+    Box::new(move |snapshot| {
+        // The control thread may have given up on this core already.
+        let _ = sender.send(News::Snapshot(snapshot));
+    })
 }
 
 /// Signals are the control thread's: the cores block them.
@@ -319,28 +299,5 @@ impl From<tls::Error> for Error {
 impl From<listener::Error> for Error {
     fn from(error: listener::Error) -> Error {
         Error(error.to_string())
-    }
-}
-
-#[cfg(test)]
-mod pulse_tests {
-    use super::{Change, Pulse};
-
-    #[test]
-    fn a_core_that_stands_still_is_told_once_and_so_is_its_return() {
-        let mut pulse = Pulse::default();
-        let seen = [
-            None,
-            None,
-            Some(5),
-            Some(9),
-            Some(9),
-            Some(9),
-            Some(10),
-            Some(11),
-        ];
-        let changes = seen.map(|now| pulse.take(now));
-        use Change::{Back, None as Same, Stuck};
-        assert_eq!(changes, [Same, Same, Same, Same, Stuck, Same, Back, Same]);
     }
 }

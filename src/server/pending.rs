@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::handler::{Handled, Handler, Later, poll_guarded};
 use super::reply::Reply;
@@ -36,6 +37,8 @@ enum Answer {
 pub(super) struct Manner {
     pub(super) persistence: Persistence,
     pub(super) head_only: bool,
+    /// When the request's first byte was read.
+    pub(super) first: Instant,
 }
 
 impl Pending {

@@ -1,5 +1,7 @@
 //! What a handler answers, before it is known how the connection goes on.
 
+use std::time::Instant;
+
 use crate::guard::{RequestId, Trail};
 use crate::http::{Envelope, ErrorBody, JSON, Response};
 
@@ -16,6 +18,8 @@ pub struct Reply {
     pub body: Body,
     /// What is said beside the answer.
     pub trail: Option<Box<Trail>>,
+    /// Its statement was sent, and Postgres' answer had come.
+    pub asked: Option<(Instant, Instant)>,
     /// Nothing that follows on this connection may be read.
     pub close: bool,
 }
@@ -53,6 +57,7 @@ impl Reply {
             fields: Vec::new(),
             body: Body::Static(body),
             trail: None,
+            asked: None,
             close: false,
         }
     }

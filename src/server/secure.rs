@@ -17,6 +17,7 @@ use super::connection::Connection;
 use crate::config::{Limits, Timeouts};
 use crate::guard::Peer;
 use crate::limits::HANDSHAKE_FAULTS_INTERVAL;
+use crate::metrics::Closed;
 use crate::ring::{Ring, Stream};
 use crate::tls::{TlsStream, Turns, handshake_in_turn};
 
@@ -70,8 +71,8 @@ impl Secure {
         stream.set_deadline(Some(timeouts.header));
         let hello = match unless_draining(&core, first_byte(&stream)).await {
             Some(Ok(hello)) => hello,
-            Some(Err(error)) => return self.note_fault(&error),
-            None => return,
+            Some(Err(error)) => return self.note_fault(&core, &error),
+            None => return core.recorder().closed(Closed::Drain),
         };
         if let Hello::PlainHttp = hello {
             let message = "Plain HTTP request sent to an HTTPS port";
@@ -84,11 +85,11 @@ impl Secure {
             Some(Ok(stream)) => {
                 limits.head.secured = true;
                 peer.encrypted = true;
-                let client = Client::new(core, peer);
+                let client = Client::new(core.clone(), peer);
                 Box::pin(Connection::new(stream, client, limits, timeouts).run()).await;
             }
-            Some(Err(error)) => self.note_fault(&error),
-            None => {}
+            Some(Err(error)) => self.note_fault(&core, &error),
+            None => core.recorder().closed(Closed::Drain),
         }
     }
 
@@ -98,7 +99,8 @@ impl Secure {
         handshake_in_turn(stream, session, &self.turns).await
     }
 
-    fn note_fault(&self, error: &io::Error) {
+    fn note_fault(&self, core: &Core, error: &io::Error) {
+        core.recorder().closed(Closed::Handshake);
         tracing::debug!(%error, "a TLS handshake failed");
         let count = self.faults.untold.get() + 1;
         let now = self.ring.now();

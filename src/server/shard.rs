@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -19,11 +19,14 @@ use super::client::Client;
 use super::connection::Connection;
 use super::jwks::Asker;
 use super::rate_limit::{Limiter, Seat};
+use super::reporting::{Deliver, Reporter};
 use super::secure::Secure;
 use crate::api::Api;
 use crate::config::Config;
 use crate::guard::Peer;
 use crate::guard::auth::Keys;
+use crate::limits;
+use crate::metrics::{Recorder, Snapshot};
 use crate::pg::Database;
 use crate::pg::url::Target;
 use crate::ring::{self, Event, EventWaker, Listener, Ring};
@@ -39,6 +42,8 @@ pub struct Control {
     tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
     /// What identities are to be proved with from now on, until the core has taken it.
     keys: Arc<Mutex<Option<Keys>>>,
+    /// For the snapshot that is asked for, until the core has taken it.
+    empty: Arc<Mutex<Option<Box<Snapshot>>>>,
     waker: EventWaker,
     /// Passes of the core's ring, once it runs.
     heartbeat: Arc<OnceLock<Arc<AtomicU64>>>,
@@ -66,6 +71,10 @@ pub struct Shard {
     pub asker: Option<Asker>,
     /// What it decides rate limits with.
     pub seat: Seat,
+    /// What its routes are called in what it hands over.
+    pub names: Arc<[String]>,
+    /// How it hands over what it has done.
+    pub deliver: Deliver,
 }
 
 impl Control {
@@ -75,6 +84,7 @@ impl Control {
             drain: Arc::default(),
             tls: Arc::default(),
             keys: Arc::default(),
+            empty: Arc::default(),
             waker: EventWaker::new()?,
             heartbeat: Arc::default(),
         })
@@ -88,28 +98,20 @@ impl Control {
 
     /// Gives the core another TLS configuration.
     pub fn replace_tls(&self, config: Arc<ServerConfig>) {
-        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
+        *lock(&self.tls) = Some(config);
         self.waker.wake();
     }
 
     /// Gives the core other keys.
     pub fn replace_keys(&self, keys: Keys) {
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+        *lock(&self.keys) = Some(keys);
         self.waker.wake();
     }
 
-    fn take_keys(&self) -> Option<Keys> {
-        self.keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    fn take_tls(&self) -> Option<Arc<ServerConfig>> {
-        self.tls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// Asks the core for what it has done since the last time; it goes on in `empty`.
+    pub fn ask_snapshot(&self, empty: Box<Snapshot>) {
+        *lock(&self.empty) = Some(empty);
+        self.waker.wake();
     }
 
     /// Starts the drain.
@@ -137,12 +139,28 @@ impl Shard {
             keys,
             asker,
             seat,
-            ..
+            names,
+            deliver,
+            cpu,
         } = self;
-        let database = Database::start(&ring, api.clone(), target, &config.postgres);
+        let recorder = Rc::new(Recorder::new(cpu, names, limits::BATCH_KEYS_MAX));
+        let reporter = Reporter::new(&ring, deliver);
+        ring.on_handed({
+            let recorder = recorder.clone();
+            move |now| recorder.handed(now)
+        });
+        let database = Database::start(
+            &ring,
+            api.clone(),
+            target,
+            &config.postgres,
+            recorder.clone(),
+        );
         let limiter = Limiter::start(&ring, &api, seat, config.redis.as_ref());
         let in_flight = config.limits.in_flight;
-        let core = Rc::new(Core::new(&ring, api, limiter, database, in_flight, asker));
+        let core = Rc::new(Core::new(
+            &ring, api, limiter, database, recorder, in_flight, asker,
+        ));
         core.replace_keys(&keys);
         let house = House::new(config.limits.connections);
         let event = Event::listen(&ring, &control.waker);
@@ -166,11 +184,14 @@ impl Shard {
         }
         while !control.drain.load(Ordering::Acquire) {
             event.woken().await;
-            if let (Some(secure), Some(config)) = (&secure, control.take_tls()) {
+            if let (Some(secure), Some(config)) = (&secure, lock(&control.tls).take()) {
                 secure.replace(config);
             }
-            if let Some(keys) = control.take_keys() {
+            if let Some(keys) = lock(&control.keys).take() {
                 core.replace_keys(&keys);
+            }
+            if let Some(empty) = lock(&control.empty).take() {
+                reporter.report(&core, house.open.get(), empty);
             }
         }
         core.drain();
@@ -187,7 +208,13 @@ impl Shard {
         }
         core.finish(start + config.timeouts.drain).await;
         core.log_summary();
+        let none = Snapshot::empty(cpu, Arc::default(), 0);
+        reporter.report(&core, house.open.get(), Box::new(none));
     }
+}
+
+fn lock<T>(mailbox: &Mutex<T>) -> MutexGuard<'_, T> {
+    mailbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The connections of a core.
@@ -258,6 +285,7 @@ async fn accept(
     config: Arc<Config>,
 ) {
     while let Some((stream, place)) = listener.accept(|| house.clone().place()).await {
+        core.recorder().count(|counters| counters.accepted += 1);
         let (core, secure) = (core.clone(), secure.clone());
         let (limits, timeouts) = (config.limits, config.timeouts);
         ring.spawn(async move {

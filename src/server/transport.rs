@@ -2,7 +2,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ring::Stream;
 use crate::tls::TlsStream;
@@ -13,6 +13,8 @@ pub trait Transport {
     fn unread(&self) -> usize;
     /// Shows them, contiguous.
     fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T;
+    /// When the first of them came.
+    fn received_first(&self) -> Instant;
     /// Drops the first `count` of them.
     fn consume(&self, count: usize);
     /// Ready with `true` when more than `beyond` bytes are unread, with `false` at the end.
@@ -41,6 +43,10 @@ impl Transport for Stream {
 
     fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
         Stream::with_input(self, see)
+    }
+
+    fn received_first(&self) -> Instant {
+        Stream::received_first(self)
     }
 
     fn consume(&self, count: usize) {
@@ -84,6 +90,11 @@ impl Transport for TlsStream {
 
     fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
         TlsStream::with_input(self, see)
+    }
+
+    /// It came in a record that was complete when its last byte had come.
+    fn received_first(&self) -> Instant {
+        TlsStream::received_last(self)
     }
 
     fn consume(&self, count: usize) {

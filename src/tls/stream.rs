@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use rustls::{Connection, ProtocolVersion};
@@ -119,6 +119,11 @@ impl TlsStream {
     /// Shows the unread bytes, contiguous. Only appended to until they are consumed.
     pub fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
         see(&self.input.borrow()[self.read.get()..])
+    }
+
+    /// When the last byte of the connection came.
+    pub fn received_last(&self) -> Instant {
+        self.socket.received_last()
     }
 
     /// Drops the first `count` unread bytes.

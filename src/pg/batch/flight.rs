@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::{Alone, Member, Outcome, finish_all};
 use crate::api::Bound;
@@ -27,6 +28,7 @@ pub(super) struct Flight {
     groups: RefCell<Vec<Group>>,
     /// Bytes of all rows.
     bytes: Cell<usize>,
+    sent: Instant,
     pub(super) answer: Answer,
 }
 
@@ -51,6 +53,7 @@ impl Flight {
         prepared: &Rc<Prepared>,
         shape: Shape,
         members: Vec<Rc<Member>>,
+        sent: Instant,
     ) -> Option<Rc<Flight>> {
         let session = members.first().and_then(|member| member.session.clone());
         debug_assert!(members.iter().all(|member| member.session == session));
@@ -79,6 +82,7 @@ impl Flight {
             session,
             groups: RefCell::new(groups),
             bytes: Cell::new(0),
+            sent,
             answer: Answer::default(),
         }))
     }
@@ -112,7 +116,11 @@ impl Flight {
             }
             group.rows.close(self.shape, &self.prepared);
             let Rows { count, body, .. } = group.rows;
-            let answered = |body| Outcome::Answered(Answered { rows: count, body });
+            let asked = Some((self.sent, self.sent));
+            let answered = |body| {
+                let rows = count;
+                Outcome::Answered(Answered { rows, body, asked })
+            };
             finish_all(group.others, || answered(body.clone()));
             group.first.finish(answered(body));
         }

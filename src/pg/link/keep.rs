@@ -25,17 +25,30 @@ pub(in crate::pg) async fn keep(database: Rc<Database>, lane: Rc<Lane>, link: Rc
     let mut pause = limits::RECONNECT_MIN;
     loop {
         let reason = match connect::connect(&ring, &database.target, lane.statement_timeout).await {
-            Err(error) => error.to_string(),
+            Err(error) => {
+                database
+                    .recorder
+                    .count(|counters| counters.postgres_refused += 1);
+                error.to_string()
+            }
             Ok(connected) => match serve(&database, &lane, &link, connected).await {
                 End::Replaced => {
                     pause = limits::RECONNECT_MIN;
                     continue; // on purpose: open the next one at once
                 }
                 End::Lost(reason) => {
+                    database
+                        .recorder
+                        .count(|counters| counters.postgres_lost += 1);
                     pause = limits::RECONNECT_MIN;
                     reason
                 }
-                End::Stillborn(reason) => reason,
+                End::Stillborn(reason) => {
+                    database
+                        .recorder
+                        .count(|counters| counters.postgres_refused += 1);
+                    reason
+                }
             },
         };
         if lane.link_down(&reason) {
@@ -94,6 +107,9 @@ async fn serve(
     if ended.borrow().is_none() {
         let session = session.clone();
         link.opened.set(database.ring.now());
+        database
+            .recorder
+            .count(|counters| counters.postgres_opened += 1);
         link.open.replace(Some(Open {
             session,
             statements,

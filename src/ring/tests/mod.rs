@@ -18,6 +18,7 @@ mod faults;
 mod model;
 mod reentry;
 pub(super) mod simulated;
+mod work;
 
 fn on_ring<T: 'static, F: Future<Output = T> + 'static>(
     options: &Options,

@@ -22,6 +22,11 @@ impl Load {
         })
     }
 
+    /// Requests that are being answered from Postgres.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
     /// Bytes that an answer of the route is expected to have.
     pub(super) fn expected(&self, route: usize) -> usize {
         let largest = self.answer_bytes[route].get();

@@ -4,7 +4,7 @@ use super::super::reply::Reply;
 use super::Core;
 use super::refusals::allowing;
 use crate::api::{self, Found};
-use crate::guard::{RequestId, Trail};
+use crate::guard::Trail;
 use crate::http::{Method, Request};
 
 /// What the built-in paths answer to.
@@ -16,7 +16,7 @@ impl Core {
         &self,
         request: &Request<'_>,
         path: &'a str,
-        id: &RequestId,
+        trail: &mut Trail,
     ) -> Result<(usize, api::Captures<'a>), Reply> {
         let method = match request.method() {
             Method::Get | Method::Head => Some(api::Method::Get),
@@ -29,7 +29,9 @@ impl Core {
         let health = path == "/health" && self.health_built_in;
         let ready = path == "/ready" && self.ready_built_in;
         let options = method.is_none();
+        let id = &trail.id;
         Err(if health || ready {
+            trail.route = Some(self.api.routes.len() + usize::from(ready));
             match method {
                 Some(api::Method::Get) if health => Reply::fixed(200, b"{\"status\":\"ok\"}"),
                 Some(api::Method::Get) => self.ready(),
@@ -37,7 +39,10 @@ impl Core {
             }
         } else {
             match self.api.router.find(method, path) {
-                Found::Route { index, captures } => return Ok((index, captures)),
+                Found::Route { index, captures } => {
+                    trail.route = Some(index);
+                    return Ok((index, captures));
+                }
                 Found::MethodNotAllowed { allow } => allowing(&allow, options, id),
                 Found::NotFound if options && path == "*" => allowing(BUILT_IN_ALLOW, options, id),
                 Found::NotFound => Reply::error(404, "Not found", id, None),
@@ -74,7 +79,8 @@ impl Core {
         })
     }
 
-    fn ready(&self) -> Reply {
+    /// Why it can't answer some request now; empty when it can answer all.
+    pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = self.database.faults();
         if self.draining.get() {
             faults.push("stopping".to_owned());
@@ -82,6 +88,11 @@ impl Core {
         if self.guards.lacks_keys() {
             faults.push("no keys to verify tokens with".to_owned());
         }
+        faults
+    }
+
+    fn ready(&self) -> Reply {
+        let faults = self.faults();
         if faults.is_empty() {
             return Reply::fixed(200, b"{\"status\":\"ready\"}");
         }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::http::{DATE_BYTES, ErrorBody, Request, imf_fixdate};
+use crate::metrics::{Recorder, Snapshot};
 use crate::server::handler::{Handled, Handler, Later};
 use crate::server::reply::Reply;
 use crate::server::transport::Transport;
@@ -21,12 +22,17 @@ pub const HEADER: Duration = Duration::from_secs(10);
 pub const BODY: Duration = Duration::from_secs(20);
 pub const WRITE: Duration = Duration::from_secs(30);
 
+/// What all clocks of the tests count from.
+pub static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 // ---- The transport ----
 
 /// Both ends of one connection, as the ring would show them.
 #[derive(Default)]
 pub struct Wire {
     pub input: RefCell<Vec<u8>>,
+    /// When the first of them came.
+    pub received: Cell<Duration>,
     pub ended: Cell<bool>,
     /// As the kernel numbers it.
     pub failure: Cell<Option<i32>>,
@@ -89,6 +95,10 @@ impl Transport for Rc<Wire> {
 
     fn with_input<T>(&self, see: impl FnOnce(&[u8]) -> T) -> T {
         see(&self.input.borrow())
+    }
+
+    fn received_first(&self) -> Instant {
+        *START + self.received.get()
     }
 
     fn consume(&self, count: usize) {
@@ -166,6 +176,16 @@ pub struct Script {
     pub expected: Cell<usize>,
     /// The time of the pass, since the first.
     pub clock: Cell<Duration>,
+    pub books: Books,
+}
+
+/// What the connection says of its work.
+pub struct Books(pub Recorder);
+
+impl Default for Books {
+    fn default() -> Books {
+        Books(Recorder::new(0, Snapshot::names(std::iter::empty()), 1))
+    }
 }
 
 struct Coming {
@@ -260,12 +280,15 @@ impl Handler for Shared {
         Reply::json(status, body)
     }
 
+    fn recorder(&self) -> &Recorder {
+        &self.0.books.0
+    }
+
     fn draining(&self) -> bool {
         self.0.draining.get()
     }
 
     fn now(&self) -> Instant {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         *START + self.0.clock.get()
     }
 

@@ -97,6 +97,9 @@ impl Stage {
 
     /// Bytes arrive; the connection is not polled yet.
     pub fn arrive(&mut self, bytes: impl AsRef<[u8]>) {
+        if self.wire.input.borrow().is_empty() {
+            self.wire.received.set(self.wire.clock.get());
+        }
         self.wire
             .input
             .borrow_mut()

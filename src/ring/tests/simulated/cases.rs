@@ -112,7 +112,7 @@ fn sockets(ring: &Ring, count: usize) -> Vec<Rc<super::super::socket::Socket>> {
     let mut made = Vec::new();
     for _ in 0..count {
         ring.held.borrow_mut().insert_with(|slot, generation| {
-            let socket = super::super::socket::Socket::new(-1, slot, generation);
+            let socket = super::super::socket::Socket::new(-1, slot, generation, ring.now());
             let socket = Rc::new(socket);
             made.push(socket.clone());
             Held::Socket(socket)

@@ -1,0 +1,105 @@
+//! What one connection has to say for the record: when its requests came, when the kernel had their
+//! answers, and why it ended.
+
+use std::time::Instant;
+
+use super::connection::UNSENT_MAX;
+use super::reply::Reply;
+use crate::guard::Trail;
+use crate::metrics::{Closed, Record, Recorder, Timing};
+
+/// See the head of this file.
+pub(super) struct Accounts {
+    /// When the first byte of the request that is being read came.
+    first: Option<Instant>,
+    /// All that is unsent was written in this pass, so the next one hands it to the kernel.
+    fresh: bool,
+    /// Answers of which the kernel does not have the last byte yet.
+    unrecorded: Vec<Record>,
+    /// Why the connection ends.
+    closed: Closed,
+}
+
+impl Accounts {
+    /// Of a connection that has just been accepted.
+    pub(super) fn new() -> Accounts {
+        Accounts {
+            first: None,
+            fresh: false,
+            unrecorded: Vec::new(),
+            closed: Closed::Client,
+        }
+    }
+
+    /// A pass has begun.
+    pub(super) fn begin_pass(&mut self) {
+        self.fresh = false;
+    }
+
+    /// There are bytes of a request, the first of which came at `first`.
+    pub(super) fn reading(&mut self, first: Instant) {
+        self.first.get_or_insert(first);
+    }
+
+    /// The request has been taken, or what came instead of one: when its first byte had come.
+    pub(super) fn take_first(&mut self, now: Instant) -> Instant {
+        self.first.take().unwrap_or(now)
+    }
+
+    /// Nothing is unsent before what is written now.
+    pub(super) fn nothing_unsent(&mut self) {
+        self.fresh = true;
+    }
+
+    /// An answer has been written, and so many bytes are unsent.
+    pub(super) fn written(
+        &mut self,
+        recorder: &Recorder,
+        first: Instant,
+        reply: &Reply,
+        unsent: usize,
+    ) {
+        let trail = reply.trail.as_deref();
+        let record = Record {
+            route: trail.and_then(|trail| trail.route),
+            status: reply.status,
+            timing: Timing {
+                first,
+                whole: trail.map_or(first, Trail::begun),
+                asked: reply.asked,
+            },
+        };
+        if self.fresh && unsent <= UNSENT_MAX {
+            recorder.written(record);
+        } else {
+            self.unrecorded.push(record);
+        }
+    }
+
+    /// Whether the kernel does not have every answer yet, as far as is known.
+    pub(super) fn are_open(&self) -> bool {
+        !self.unrecorded.is_empty()
+    }
+
+    /// The kernel has all that was written.
+    pub(super) fn handed(&mut self, recorder: &Recorder, now: Instant) {
+        for record in self.unrecorded.drain(..) {
+            recorder.record(&record, now);
+        }
+    }
+
+    /// The connection is to end, for this reason.
+    pub(super) fn ends(&mut self, why: Closed) {
+        self.closed = why;
+    }
+
+    /// Nobody has said yet why it is to end.
+    pub(super) fn end_is_open(&self) -> bool {
+        self.closed == Closed::Client
+    }
+
+    /// The connection has ended.
+    pub(super) fn end(&self, recorder: &Recorder) {
+        recorder.closed(self.closed);
+    }
+}

@@ -1,0 +1,51 @@
+//! What a core hands to the control thread of its own work.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::answer::Core;
+use crate::metrics::{Gauges, Snapshot};
+use crate::ring::{Ring, Work};
+
+/// Takes a snapshot to the control thread.
+pub type Deliver = Box<dyn Fn(Box<Snapshot>) + Send>;
+
+/// See the head of this file.
+pub struct Reporter {
+    ring: Rc<Ring>,
+    deliver: Deliver,
+    /// What the ring had done by the last report, and when that was.
+    last: Cell<(Work, Instant)>,
+}
+
+impl Reporter {
+    /// Of a core that has just started.
+    pub fn new(ring: &Rc<Ring>, deliver: Deliver) -> Reporter {
+        Reporter {
+            ring: ring.clone(),
+            deliver,
+            last: Cell::new((ring.work(), ring.now())),
+        }
+    }
+
+    /// Hands over what was recorded since the last report; `empty` takes what comes next. `connections` are
+    /// open.
+    pub fn report(&self, core: &Core, connections: usize, empty: Box<Snapshot>) {
+        let (work, now) = (self.ring.work(), self.ring.now());
+        let (before, since) = self.last.replace((work, now));
+        let took = now.saturating_duration_since(since);
+        let busy = took.saturating_sub(work.waited.saturating_sub(before.waited));
+        core.recorder().count(|counters| {
+            counters.passes += work.passes - before.passes;
+            counters.busy_nanos += busy.as_nanos() as u64;
+            counters.bytes_received += work.bytes_received - before.bytes_received;
+            counters.bytes_sent += work.bytes_sent - before.bytes_sent;
+        });
+        let gauges = Gauges {
+            connections: connections as u64,
+            ..core.gauges()
+        };
+        (self.deliver)(core.recorder().exchange(empty, gauges));
+    }
+}

@@ -1,0 +1,150 @@
+//! What the control thread knows of the cores: whether each goes on, and what each has done.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::shard::Control;
+use crate::metrics::{Ledger, Snapshot};
+
+/// How often the heartbeat of each core is looked at, and its snapshot asked for.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// See the head of this file.
+pub struct Watch {
+    ledger: Arc<Mutex<Ledger>>,
+    names: Arc<[String]>,
+    batch_max: usize,
+    cores: Vec<Watched>,
+    next: Instant,
+}
+
+struct Watched {
+    cpu: usize,
+    control: Control,
+    pulse: Pulse,
+    /// For the next snapshot; none while the core has it.
+    empty: Option<Box<Snapshot>>,
+}
+
+/// What is known of a core's heartbeat. An idle core has a hundred passes a second.
+#[derive(Clone, Copy, Default)]
+struct Pulse {
+    last: Option<u64>,
+    stuck: bool,
+}
+
+/// What a look at a core's heartbeat tells that is new.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    None,
+    Stuck,
+    Back,
+}
+
+impl Watch {
+    /// Of cores that have just started, and serve routes of these names in batches of at most `batch_max`.
+    pub fn new(cores: Vec<(usize, Control)>, names: Arc<[String]>, batch_max: usize) -> Watch {
+        let cpus: Vec<usize> = cores.iter().map(|(cpu, _)| *cpu).collect();
+        let watched = |(cpu, control)| Watched {
+            cpu,
+            control,
+            pulse: Pulse::default(),
+            empty: Some(Box::new(Snapshot::empty(cpu, names.clone(), batch_max))),
+        };
+        Watch {
+            ledger: Arc::new(Mutex::new(Ledger::new(&cpus))),
+            cores: cores.into_iter().map(watched).collect(),
+            names: names.clone(),
+            batch_max,
+            next: Instant::now() + INTERVAL,
+        }
+    }
+
+    /// Until the next look.
+    pub fn patience(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Looks at every core if it is time to.
+    pub fn look(&mut self) {
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + INTERVAL;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, core) in self.cores.iter_mut().enumerate() {
+            let (cpu, heartbeat) = (core.cpu, core.control.heartbeat());
+            ledger.feel(index, heartbeat, now);
+            match core.pulse.take(heartbeat) {
+                Change::Stuck => tracing::error!(cpu, "a core is stuck: no pass in a second"),
+                Change::Back => tracing::warn!(cpu, "the core that was stuck goes on"),
+                Change::None => {}
+            }
+        }
+        drop(ledger);
+        self.ask();
+    }
+
+    /// Asks every core for its snapshot that has not been asked already.
+    pub fn ask(&mut self) {
+        for core in &mut self.cores {
+            if let Some(empty) = core.empty.take() {
+                core.control.ask_snapshot(empty);
+            }
+        }
+    }
+
+    /// Takes what a core has handed over.
+    pub fn take(&mut self, mut snapshot: Box<Snapshot>) {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.take(&snapshot, Instant::now());
+        drop(ledger);
+        let core = self.cores.iter_mut().find(|core| core.cpu == snapshot.cpu);
+        let Some(core) = core else {
+            return;
+        };
+        if Arc::ptr_eq(&snapshot.names, &self.names) {
+            snapshot.clear();
+        } else {
+            *snapshot = Snapshot::empty(core.cpu, self.names.clone(), self.batch_max);
+        }
+        core.empty = Some(snapshot);
+    }
+}
+
+impl Pulse {
+    /// Looks at the counter, once an interval; `None` before the core's first pass.
+    fn take(&mut self, now: Option<u64>) -> Change {
+        let still = now.is_some() && now == self.last;
+        self.last = now;
+        match (still, std::mem::replace(&mut self.stuck, still)) {
+            (true, false) => Change::Stuck,
+            (false, true) => Change::Back,
+            _ => Change::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Pulse};
+
+    #[test]
+    fn a_core_that_stands_still_is_told_once_and_so_is_its_return() {
+        let mut pulse = Pulse::default();
+        let seen = [
+            None,
+            None,
+            Some(5),
+            Some(9),
+            Some(9),
+            Some(9),
+            Some(10),
+            Some(11),
+        ];
+        let changes = seen.map(|now| pulse.take(now));
+        use Change::{Back, None as Same, Stuck};
+        assert_eq!(changes, [Same, Same, Same, Same, Stuck, Same, Back, Same]);
+    }
+}
