@@ -83,8 +83,11 @@ pub struct Ring {
     input_bytes_max: usize,
     heartbeat: Arc<AtomicU64>,
     work: Cell<Work>,
-    handed: RefCell<Option<Box<dyn Fn(Instant)>>>,
+    handed: RefCell<Option<Handed>>,
 }
+
+/// Told in each pass when the kernel had what was written before it.
+type Handed = Box<dyn Fn(Instant)>;
 
 /// What a ring has done since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -51,10 +51,11 @@ impl Watch {
             pulse: Pulse::default(),
             empty: Some(Box::new(Snapshot::empty(cpu, names.clone(), batch_max))),
         };
+        let cores = cores.into_iter().map(watched).collect();
         Watch {
             ledger: Arc::new(Mutex::new(Ledger::new(&cpus))),
-            cores: cores.into_iter().map(watched).collect(),
-            names: names.clone(),
+            cores,
+            names,
             batch_max,
             next: Instant::now() + INTERVAL,
         }

@@ -10,6 +10,7 @@ use pinion::api::{self, Api, Bound, Input, Setting, Settings, Transaction};
 use pinion::config;
 use pinion::error::Failure;
 use pinion::guard::auth::{Claims, Identity, Scheme};
+use pinion::metrics::{Recorder, Snapshot};
 use pinion::pg::execute::Running;
 use pinion::pg::{Database, Session, Value, url};
 use pinion::ring::{self, Ring};
@@ -177,7 +178,10 @@ pub fn on_one_connection<F: Future<Output = ()> + 'static>(
     };
     let api = Arc::new(api);
     let outcome = ring::run(None, &ring::Options::default(), |ring| {
-        let database = Database::start(&ring, api.clone(), Arc::new(target), &settings);
+        let names = Snapshot::names(api.routes.iter().map(|route| route.name.as_str()));
+        let recorder = Rc::new(Recorder::new(0, names, 1));
+        let target = Arc::new(target);
+        let database = Database::start(&ring, api.clone(), target, &settings, recorder);
         let core = Core {
             ring,
             api,
