@@ -14,6 +14,7 @@ use pinion::http::{
 };
 use pinion::json::{Columns, write_string};
 use pinion::limits;
+use pinion::metrics::{Record, Recorder, Snapshot, Timing};
 use tokio_postgres::types::Type;
 
 use crate::shop::{self, AGENT, Column, PRODUCT, USER};
@@ -56,6 +57,7 @@ pub const CASES: &[Case] = &[
     case("encode/text", || string(PLAIN, PLAIN)),
     case("encode/text-escaped", || string(QUOTED, QUOTED_JSON)),
     case("write/response", response),
+    case("record/answer", record),
 ];
 
 /// What wrk sends.
@@ -131,6 +133,29 @@ fn guard(input: &'static [u8]) -> Work {
         visit.trail.end(clock.now);
         visit.trail.append(&mut out);
         black_box(&out);
+    })
+}
+
+/// An answer that Postgres was asked for, and its part of a pass.
+fn record() -> Work {
+    let names = Snapshot::names(["get_user"].into_iter());
+    let recorder = Recorder::new(0, names, limits::BATCH_KEYS_MAX);
+    let first = Instant::now();
+    let after = move |micros| first + Duration::from_micros(micros);
+    let mut next = 0;
+    Box::new(move || {
+        next = (next + 1) % 1000;
+        let timing = Timing {
+            first,
+            whole: after(black_box(next)),
+            asked: Some((after(2 * next), after(2 * next + 300))),
+        };
+        recorder.written(Record {
+            route: Some(0),
+            status: 200,
+            timing,
+        });
+        recorder.handed(after(2 * next + 340));
     })
 }
 
