@@ -6,6 +6,7 @@
 //! the metrics of the admin port and its live page are made.
 
 mod counters;
+pub mod dump;
 mod latencies;
 mod ledger;
 mod recorder;
