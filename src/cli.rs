@@ -301,6 +301,31 @@ pub struct Machine {
           default_value = "30s", help_heading = "Timeouts")]
     pub drain_timeout: Duration,
 
+    /// Where histograms of latencies are dumped: on SIGUSR1, at each interval and at the stop
+    #[arg(
+        long,
+        env = "PINION_HISTOGRAM_DIR",
+        value_name = "DIR",
+        help_heading = "Histograms"
+    )]
+    pub histogram_dir: Option<PathBuf>,
+    /// How often, if anything has happened; 0s for only on SIGUSR1 and at the stop [default: 1m]
+    #[arg(long, env = "PINION_HISTOGRAM_INTERVAL", value_name = "TIME", value_parser = duration::parse,
+          help_heading = "Histograms")]
+    pub histogram_interval: Option<Duration>,
+    /// How many dumps are kept [default: 1440, a day of minutes]
+    #[arg(
+        long,
+        env = "PINION_HISTOGRAM_KEEP",
+        value_name = "N",
+        help_heading = "Histograms"
+    )]
+    pub histogram_keep: Option<usize>,
+    /// How long dumps are kept, 0s for as long as there is room by their number [default: 7d]
+    #[arg(long, env = "PINION_HISTOGRAM_MAX_AGE", value_name = "TIME", value_parser = duration::parse_long,
+          help_heading = "Histograms")]
+    pub histogram_max_age: Option<Duration>,
+
     /// What to log: error, warn, info, debug, trace, or by module, e.g. info,pinion::pg=debug
     #[arg(
         long,

@@ -1,5 +1,6 @@
 //! The flags, checked once and turned into settings that never change again.
 
+mod histograms;
 mod redis;
 mod tls;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::cli::{LogFormat, Machine, Steer};
 use crate::duration;
 use crate::http::HeadLimits;
+pub use histograms::Histograms;
 pub use tls::{ClientAuth, Tls, TlsClient, TlsVersion};
 
 /// Everything that the flags of `serve` and `demo` tune.
@@ -38,6 +40,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// Redis, if there is one.
     pub redis: Option<crate::redis::Settings>,
+    /// Dumps of histograms, if there are to be any.
+    pub histograms: Option<Histograms>,
     /// Log filter.
     pub log: String,
     /// Log form.
@@ -176,6 +180,7 @@ impl Config {
                 recycle: flags.recycle,
             },
             redis: redis::from_flags(flags)?,
+            histograms: histograms::from_flags(flags)?,
             log: flags.log.clone(),
             log_format: flags.log_format,
         })

@@ -386,3 +386,20 @@ pub const JWKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of the document. The largest known have 20 KB.
 pub const JWKS_BYTES_MAX: u64 = 512 * 1024;
+
+// ---- Histograms ----
+
+/// How often histograms are dumped: dashboards and people look at minutes, and a dump of some routes on some
+/// cores is some hundred KB. Flag `--histogram-interval`.
+pub const HISTOGRAM_INTERVAL: Duration = Duration::from_secs(60);
+/// See [`HISTOGRAM_INTERVAL`]: the least that the flag may say. A dump waits for the disk.
+pub const HISTOGRAM_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Dumps that are kept: a day of minutes. Flag `--histogram-keep`.
+pub const HISTOGRAMS_KEPT: usize = 24 * 60;
+/// See [`HISTOGRAMS_KEPT`]: what the flag may say. The directory is listed with each dump.
+pub const HISTOGRAMS_KEPT_MAX: usize = 100_000;
+
+/// How long they are kept: this week's can be compared with the last one's where they are rare. Flag
+/// `--histogram-max-age`.
+pub const HISTOGRAM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
