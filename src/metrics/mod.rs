@@ -7,6 +7,7 @@
 
 mod counters;
 pub mod dump;
+pub mod expose;
 mod latencies;
 mod ledger;
 mod recorder;
