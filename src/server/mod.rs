@@ -6,6 +6,7 @@ mod answer;
 mod client;
 mod connection;
 mod deadlines;
+mod dumps;
 mod handler;
 mod jwks;
 mod keys;
@@ -33,7 +34,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::api::Api;
@@ -45,6 +46,7 @@ use crate::pg::url::Target;
 use crate::ring;
 use crate::tls::{self, ServerTls};
 
+use dumps::Dumps;
 use keys::KeyStore;
 use listener::Bound;
 use reporting::Deliver;
@@ -77,6 +79,8 @@ enum News {
     Reload,
     /// Keys that an issuer has published.
     Keys(Arc<JwtKeys>),
+    /// To dump histograms.
+    Dump,
     /// What a core has done.
     Snapshot(Box<Snapshot>),
     /// A core has ended, well or not.
@@ -112,6 +116,7 @@ fn load_keys(api: &Api, sender: &Sender<News>) -> Result<KeyStore, Error> {
 /// The running cores.
 struct Cores {
     watch: Watch,
+    dumps: Dumps,
     controls: Vec<Control>,
     tls: Option<ServerTls>,
     keys: KeyStore,
@@ -167,6 +172,7 @@ impl Cores {
         }
         let watched = config.cores.iter().copied().zip(controls.iter().cloned());
         Ok(Cores {
+            dumps: Dumps::new(config.histograms.as_ref())?,
             watch: Watch::new(watched.collect(), names, limits::BATCH_KEYS_MAX),
             controls,
             tls,
@@ -219,15 +225,19 @@ impl Cores {
     fn supervise(mut self, news: &Receiver<News>) -> Result<(), Error> {
         loop {
             self.watch.look();
-            match news.recv_timeout(self.watch.patience()) {
+            self.dumps.look(&mut self.watch);
+            let patience = self.watch.patience().min(self.dumps.patience());
+            match news.recv_timeout(patience) {
                 Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(News::Reload) => self.reload(),
+                Ok(News::Dump) => self.dumps.ask(&mut self.watch, None),
                 Ok(News::Keys(jwt)) => {
                     self.keys.take(jwt);
                     self.share_keys();
                 }
                 Ok(News::Ended(cpu, outcome)) => {
                     let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
+                    self.dumps.finish(&self.watch);
                     return Err(Error(format!("core {cpu} is gone: {reason}")));
                 }
                 Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
@@ -246,7 +256,7 @@ impl Cores {
                     running -= 1;
                 }
                 Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
-                Ok(News::Reload | News::Keys(_)) => {} // for nobody any more
+                Ok(News::Reload | News::Keys(_) | News::Dump) => {} // for nobody any more
                 Ok(News::Signal) => {
                     tracing::warn!("stopping at once");
                     break;
@@ -257,6 +267,7 @@ impl Cores {
                 }
             }
         }
+        self.dumps.finish(&self.watch);
         tracing::info!("stopped");
         Ok(())
     }
@@ -271,7 +282,7 @@ fn deliver_snapshots(sender: Sender<News>) -> Deliver {
 
 /// Signals are the control thread's: the cores block them.
 fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
         .map_err(|error| Error(format!("signals can't be taken: {error}")))?;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -279,6 +290,7 @@ fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
             for signal in signals.forever() {
                 let news = match signal {
                     SIGHUP => News::Reload,
+                    SIGUSR1 => News::Dump,
                     _ => News::Signal,
                 };
                 if sender.send(news).is_err() {

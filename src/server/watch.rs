@@ -61,6 +61,16 @@ impl Watch {
         }
     }
 
+    /// Lets `see` look at what all cores have done.
+    pub fn with_ledger<T>(&self, see: impl FnOnce(&mut Ledger) -> T) -> T {
+        see(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether every core that was asked has answered.
+    pub fn has_heard_all(&self) -> bool {
+        self.cores.iter().all(|core| core.empty.is_some())
+    }
+
     /// Until the next look.
     pub fn patience(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
