@@ -108,8 +108,19 @@ impl Guards {
         }
     }
 
-    /// What the answer to bytes that are no request says beside it.
-    pub fn begin_fault(&self, peer: Peer, clock: Clock) -> Box<Trail> {
+    /// What the answer to bytes that are no request says beside it, or, where its head was read, that to a
+    /// request that comes to nothing.
+    pub fn begin_fault(
+        &self,
+        request: Option<&Request<'_>>,
+        peer: Peer,
+        clock: Clock,
+    ) -> Box<Trail> {
+        if let Some(request) = request {
+            let mut trail = self.begin(request, peer, clock).trail;
+            self.cross_origin(request, &mut trail, || None);
+            return trail;
+        }
         let mut trail = self.trail(RequestId::made(clock.wall), peer, clock);
         if let Some(cors) = &self.cors {
             trail.set_cors(cors.without_request());

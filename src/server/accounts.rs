@@ -59,6 +59,9 @@ impl Accounts {
         reply: &Reply,
         unsent: usize,
     ) {
+        if reply.panicked {
+            recorder.count(|counters| counters.panics += 1);
+        }
         let trail = reply.trail.as_deref();
         let record = Record {
             route: trail.and_then(|trail| trail.route),

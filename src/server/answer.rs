@@ -115,11 +115,11 @@ impl Core {
         let mut visit = self.guards.begin(request, peer, self.clock());
         let path = normalize_path(request.path());
         if let Some(reply) = self.guard(request, &path, &mut visit.trail) {
-            return Handled::Now(end(reply, visit.trail));
+            return Handled::Now(reply.ended(visit.trail));
         }
         let (route, captures) = match self.find(request, &path, &mut visit.trail) {
             Ok(found) => found,
-            Err(reply) => return Handled::Now(end(reply, visit.trail)),
+            Err(reply) => return Handled::Now(reply.ended(visit.trail)),
         };
         // A limit that counts by a claim has to know whose it is; every other one comes first.
         let known = self
@@ -127,7 +127,7 @@ impl Core {
             .then(|| self.authenticate(route, request, &mut visit));
         let limit = match self.limit(route, request, company, &mut visit) {
             Ok(limit) => limit,
-            Err(refused) => return Handled::Now(end(refused, visit.trail)),
+            Err(refused) => return Handled::Now(refused.ended(visit.trail)),
         };
         let known = known.unwrap_or_else(|| self.authenticate(route, request, &mut visit));
         // Nothing is asked of the database before the limit has been decided on.
@@ -141,7 +141,7 @@ impl Core {
         match (served, limit) {
             (Ok(work), limit) => self.answer_later(work, limit, visit.trail),
             (Err(reply), Some(limit)) => self.refuse_later(reply, limit, visit.trail),
-            (Err(reply), None) => Handled::Now(end(reply, visit.trail)),
+            (Err(reply), None) => Handled::Now(reply.ended(visit.trail)),
         }
     }
 
@@ -195,11 +195,11 @@ impl Core {
                 Ok((route, _)) => self.authenticate(route, request, &mut visit).err()?,
             },
         };
-        Some(end(reply, visit.trail))
+        Some(reply.ended(visit.trail))
     }
 
-    /// The answer to bytes that are no request, or to one that did not come to its end: its head is
-    /// given then, so that the page that sent it can read why.
+    /// The answer to bytes that are no request, or to one that did not come to its end, or whose handling
+    /// panicked: its head is given then, so that the page that sent it can read why.
     pub fn fault(
         &self,
         peer: Peer,
@@ -207,15 +207,8 @@ impl Core {
         status: u16,
         message: &str,
     ) -> Reply {
-        let trail = match request {
-            None => self.guards.begin_fault(peer, self.clock()),
-            Some(request) => {
-                let mut trail = self.guards.begin(request, peer, self.clock()).trail;
-                self.guards.cross_origin(request, &mut trail, || None);
-                trail
-            }
-        };
-        end(Reply::error(status, message, &trail.id, None), trail)
+        let trail = self.guards.begin_fault(request, peer, self.clock());
+        Reply::error(status, message, &trail.id, None).ended(trail)
     }
 
     /// What is to be asked of Postgres, or the answer to a request that does not get that far. It has its
@@ -294,7 +287,7 @@ impl Core {
         self: &Rc<Self>,
         mut work: Work,
         limit: Option<Limit>,
-        mut trail: Box<Trail>,
+        trail: Box<Trail>,
     ) -> Handled {
         let bytes = self.load.expected(work.route);
         let running = self.api.routes[work.route]
@@ -305,27 +298,20 @@ impl Core {
             Box::new(move || database.cancel(&running))
         });
         let core = self.clone();
-        let future = Box::pin(async move {
+        let answering = async move |trail: &mut Trail| {
             if let Some(limit) = limit {
                 let outcome = limit.ruling.outcome().await;
-                if let Some(refused) = core.settle(limit.rule, outcome, &mut trail) {
-                    return end(refused, trail);
+                if let Some(refused) = core.settle(limit.rule, outcome, trail) {
+                    return refused;
                 }
                 match core.admit(work.route, &work.description, limit.company) {
                     Ok(held) => work.held = Some(held),
-                    Err(failure) => {
-                        return end(core.failed(work.route, &failure, &trail.id), trail);
-                    }
+                    Err(failure) => return core.failed(work.route, &failure, &trail.id),
                 }
             }
-            let reply = core.answer(work, running.as_deref(), &trail.id).await;
-            end(reply, trail)
-        });
-        Handled::Later(Later {
-            future,
-            bytes,
-            abandon,
-        })
+            core.answer(work, running.as_deref(), &trail.id).await
+        };
+        Handled::Later(Later::new(trail, bytes, abandon, answering))
     }
 
     async fn answer(&self, work: Work, running: Option<&Running>, id: &RequestId) -> Reply {
@@ -411,13 +397,6 @@ struct Work {
 struct Held {
     place: Place,
     admitted: Admitted,
-}
-
-/// The answer is there: now it is known how long it took.
-fn end(mut reply: Reply, mut trail: Box<Trail>) -> Reply {
-    trail.end(Instant::now());
-    reply.trail = Some(trail);
-    reply
 }
 
 /// Turns what a statement gave into the answer that the route's `result` declares.

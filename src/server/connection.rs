@@ -107,7 +107,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         accounts.end(handler.recorder());
         // The client's socket goes at once. What was begun for it holds places elsewhere.
         drop(transport);
-        poll_fn(|context| pending.poll_abandoned(context, &*handler)).await;
+        poll_fn(|context| pending.poll_abandoned(context)).await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -213,7 +213,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     /// Polls the answers to come and writes those that are ready, in order; whether any was.
     fn poll_answers(&mut self, context: &mut Context<'_>) -> bool {
-        self.pending.poll(context, &*self.handler);
+        self.pending.poll(context);
         let mut written = false;
         while self.pending.is_ready()
             && self.flows()

@@ -1,12 +1,12 @@
 //! Who answers requests, as a connection sees it, and what a panic of theirs becomes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
 use std::time::Instant;
 
 use super::reply::Reply;
+use crate::guard::Trail;
 use crate::http::{DATE_BYTES, Request};
 use crate::metrics::Recorder;
 
@@ -17,8 +17,8 @@ pub trait Handler {
     fn handle(&self, request: &Request<'_>, body: &[u8], company: usize) -> Handled;
     /// An answer that needs no body, for a client that asks before it sends one; it closes.
     fn refuse_early(&self, request: &Request<'_>) -> Option<Reply>;
-    /// The answer to bytes that are no request, or to one that took too long; it closes. The request is
-    /// given where its head was read.
+    /// The answer to bytes that are no request, or to one that took too long, both of which close; or to
+    /// one whose handling panicked. The request is given where its head was read.
     fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply;
     /// What the core records its work with.
     fn recorder(&self) -> &Recorder;
@@ -41,30 +41,78 @@ pub enum Handled {
 /// An answer to come. It is always waited for, even when the client has gone, as it holds a place
 /// on a database connection until Postgres has answered.
 pub struct Later {
-    /// Gives the answer.
-    pub future: Pin<Box<dyn Future<Output = Reply>>>,
+    /// Gives the answer, and never panics.
+    pub(super) future: Pin<Box<dyn Future<Output = Reply>>>,
     /// Bytes that its body is expected to have.
-    pub bytes: usize,
+    pub(super) bytes: usize,
     /// Called when the client goes away first.
-    pub abandon: Option<Box<dyn FnOnce()>>,
+    pub(super) abandon: Option<Box<dyn FnOnce()>>,
 }
 
-/// A panic in one request's handling is answered 500 and harms nobody else.
-pub(super) fn guarded<H: Handler + ?Sized>(handler: &H, work: impl FnOnce() -> Handled) -> Handled {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Handled::Now(panicked(handler)))
+impl Later {
+    /// What `answering` gives in the end, with the trail: of a panic, too. `bytes` and `abandon`: see the
+    /// members.
+    pub fn new(
+        mut trail: Box<Trail>,
+        bytes: usize,
+        abandon: Option<Box<dyn FnOnce()>>,
+        answering: impl AsyncFnOnce(&mut Trail) -> Reply + 'static,
+    ) -> Later {
+        let future = Box::pin(async move {
+            let reply = caught(answering(&mut trail)).await;
+            reply
+                .unwrap_or_else(|Panicked| {
+                    tell(&trail);
+                    Reply::error(500, MESSAGE, &trail.id, None).panicked()
+                })
+                .ended(trail)
+        });
+        Later {
+            future,
+            bytes,
+            abandon,
+        }
+    }
 }
 
-pub(super) fn poll_guarded<H: Handler + ?Sized>(
-    future: &mut Pin<Box<dyn Future<Output = Reply>>>,
-    context: &mut Context<'_>,
+/// What a client is told of a panic.
+const MESSAGE: &str = "Internal server error";
+
+/// A panic in one request's handling is answered 500, as that request's own, and harms nobody else.
+pub(super) fn guarded<H: Handler + ?Sized>(
     handler: &H,
-) -> Poll<Reply> {
-    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
-        .unwrap_or_else(|_| Poll::Ready(panicked(handler)))
+    request: &Request<'_>,
+    body: &[u8],
+    company: usize,
+) -> Handled {
+    let handle = || handler.handle(request, body, company);
+    let handled = catch_unwind(AssertUnwindSafe(handle));
+    handled.unwrap_or_else(|_| {
+        let fault = |request| AssertUnwindSafe(move || handler.fault(request, 500, MESSAGE));
+        // What the head says may be what it panicked over.
+        let reply = catch_unwind(fault(Some(request)));
+        let reply = reply.unwrap_or_else(|_| fault(None)());
+        reply.trail.iter().for_each(|trail| tell(trail));
+        Handled::Now(reply.panicked())
+    })
 }
 
-fn panicked<H: Handler + ?Sized>(handler: &H) -> Reply {
-    tracing::error!("a request's handling panicked");
-    handler.recorder().count(|counters| counters.panics += 1);
-    handler.fault(None, 500, "Internal server error")
+/// A future that was polled to its end, or to its panic.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(_) => std::task::Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}
+
+struct Panicked;
+
+/// What it was about the panic itself has told.
+fn tell(trail: &Trail) {
+    tracing::error!(request_id = %trail.id, "a request's handling panicked");
 }

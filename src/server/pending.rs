@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::handler::{Handled, Handler, Later, poll_guarded};
+use super::handler::{Handled, Later};
 use super::reply::Reply;
 use crate::http::Persistence;
 use crate::limits;
@@ -76,10 +76,10 @@ impl Pending {
     }
 
     /// Polls the answers to come.
-    pub(super) fn poll<H: Handler>(&mut self, context: &mut Context<'_>, handler: &H) {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) {
         for entry in &mut self.queue {
             if let Answer::Coming(later) = &mut entry.answer
-                && let Poll::Ready(reply) = poll_guarded(&mut later.future, context, handler)
+                && let Poll::Ready(reply) = later.future.as_mut().poll(context)
             {
                 let bytes = reply.body.len();
                 self.bytes = self.bytes - entry.bytes + bytes;
@@ -123,12 +123,8 @@ impl Pending {
     }
 
     /// Waits for what is to come, for nobody.
-    pub(super) fn poll_abandoned<H: Handler>(
-        &mut self,
-        context: &mut Context<'_>,
-        handler: &H,
-    ) -> Poll<()> {
-        self.poll(context, handler);
+    pub(super) fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll(context);
         self.queue
             .retain(|entry| matches!(entry.answer, Answer::Coming(_)));
         match self.is_empty() {

@@ -144,9 +144,7 @@ impl Reading {
             }
             self.after_unsafe = !is_safe;
             if head.framing() == Framing::None {
-                let handled = guarded(handler, || {
-                    handler.handle(&head.request(input), b"", company)
-                });
+                let handled = guarded(handler, &head.request(input), b"", company);
                 return Ok((Some(begun(head, handled)), head.len()));
             }
             let (decoder, bytes, progress) = match begin_body(head, input, handler, limits) {
@@ -155,9 +153,7 @@ impl Reading {
             };
             let consumed = head.len() + progress.consumed;
             if progress.done {
-                let handled = guarded(handler, || {
-                    handler.handle(&head.request(input), &bytes, company)
-                });
+                let handled = guarded(handler, &head.request(input), &bytes, company);
                 return Ok((Some(begun(head, handled)), consumed));
             }
             self.body = Some(Body {
@@ -206,9 +202,8 @@ impl Reading {
             return Taken::Nothing;
         }
         let head = &self.head;
-        let handled = guarded(handler, || {
-            handler.handle(&head.request(&body.head_bytes), &body.bytes, company)
-        });
+        let request = head.request(&body.head_bytes);
+        let handled = guarded(handler, &request, &body.bytes, company);
         let taken = begun(head, handled);
         self.head.reset();
         taken

@@ -22,6 +22,8 @@ pub struct Reply {
     pub asked: Option<(Instant, Instant)>,
     /// Nothing that follows on this connection may be read.
     pub close: bool,
+    /// It was made in place of the one whose making panicked.
+    pub panicked: bool,
 }
 
 /// The content of a reply.
@@ -59,6 +61,7 @@ impl Reply {
             trail: None,
             asked: None,
             close: false,
+            panicked: false,
         }
     }
 
@@ -95,6 +98,19 @@ impl Reply {
     /// Adds a field.
     pub fn field(&mut self, name: &'static str, value: impl Into<Vec<u8>>) {
         self.fields.push((name, value.into()));
+    }
+
+    /// The answer is there: now it is known how long it took.
+    pub(super) fn ended(mut self, mut trail: Box<Trail>) -> Reply {
+        trail.end(Instant::now());
+        self.trail = Some(trail);
+        self
+    }
+
+    /// Marks the reply as one in place of a panic.
+    pub fn panicked(mut self) -> Reply {
+        self.panicked = true;
+        self
     }
 
     /// Marks the reply as the last of its connection.

@@ -29,7 +29,7 @@ fn ledger(answers: u32) -> (Mutex<Ledger>, Instant) {
             asked: Some((millis(1), millis(2))),
         };
         let record = Record {
-            route: 0,
+            route: Some(0),
             status: if number == 0 { 504 } else { 200 },
             timing,
         };

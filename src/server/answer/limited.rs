@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::handler::{Handled, Later};
 use super::super::rate_limit::{Outcome, Ruling};
 use super::super::reply::Reply;
-use super::{Core, end};
+use super::Core;
 use crate::guard::rate_limit::OnStoreFailure;
 use crate::guard::{Trail, Visit};
 use crate::http::Request;
@@ -79,18 +79,14 @@ impl Core {
         self: &Rc<Self>,
         reply: Reply,
         limit: Limit,
-        mut trail: Box<Trail>,
+        trail: Box<Trail>,
     ) -> Handled {
         let (bytes, core) = (reply.body.len(), self.clone());
-        let future = Box::pin(async move {
+        let answering = async move |trail: &mut Trail| {
             let outcome = limit.ruling.outcome().await;
-            let refused = core.settle(limit.rule, outcome, &mut trail);
-            end(refused.unwrap_or(reply), trail)
-        });
-        Handled::Later(Later {
-            future,
-            bytes,
-            abandon: None,
-        })
+            let refused = core.settle(limit.rule, outcome, trail);
+            refused.unwrap_or(reply)
+        };
+        Handled::Later(Later::new(trail, bytes, None, answering))
     }
 }

@@ -141,6 +141,53 @@ fn a_panic_is_answered_and_harms_no_other_request() {
     assert!(!stage.answers().iter().any(super::stage::Answer::closes));
 }
 
+/// Whatever it panicked over, at once, over a body or later: a page can read it, and whoever asked knows it
+/// by its id.
+#[test]
+fn a_panic_is_answered_as_the_requests_own() {
+    let fields = "Host: a\r\nOrigin: https://shop.example\r\nX-Request-ID: of-the-client\r\n";
+    let mut stage = Stage::new();
+    for start in [
+        format!("GET /panic HTTP/1.1\r\n{fields}\r\n"),
+        format!("POST /panic HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nab"),
+        format!("GET /panic/b HTTP/1.1\r\n{fields}\r\n"),
+    ] {
+        stage.send(start);
+    }
+    stage.open("b");
+    let answers = stage.answers();
+    assert_eq!(stage.statuses(), [500, 500, 500]);
+    for answer in &answers {
+        let body = "{\"error\":\"Internal server error\",\"code\":500,\
+                    \"request_id\":\"of-the-client\"}";
+        assert_eq!(answer.body, body);
+        for line in [
+            "x-request-id: of-the-client",
+            "access-control-allow-origin: *",
+            "vary: origin",
+            "x-content-type-options: nosniff",
+        ] {
+            assert!(
+                answer.head.contains(&format!("\r\n{line}\r\n")),
+                "{}",
+                answer.head
+            );
+        }
+        assert_eq!(answer.head.matches("x-process-time: ").count(), 1);
+    }
+    // What its guards had added before.
+    assert!(answers[2].head.contains("\r\nx-gate: reached\r\n"));
+}
+
+/// If the head is what it panics over, the answer does without it.
+#[test]
+fn a_panic_over_a_panic_is_answered() {
+    let mut stage = Stage::new();
+    stage.send(get("/panic-again") + &get("/now"));
+    assert_eq!(stage.statuses(), [500, 200]);
+    assert!(stage.bodies()[0].contains("Internal server error"));
+}
+
 #[test]
 fn a_panic_over_a_body_is_answered_too() {
     let mut stage = Stage::new();

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::guard::cors::{self, Methods, Names, Origins};
+use crate::guard::{self, Clock, Guards, Peer, Trail};
 use crate::http::{DATE_BYTES, ErrorBody, Request, imf_fixdate};
 use crate::metrics::{Recorder, Snapshot};
 use crate::server::handler::{Handled, Handler, Later};
@@ -158,7 +160,7 @@ impl Transport for Rc<Wire> {
 // ---- The handler ----
 
 /// Answers by path: `/now…` at once, `/later/GATE` when the gate is open, `/panic` never,
-/// `/panic/GATE` never either, but later; `/missing` is refused early, `/big` has 100,000 bytes.
+/// `/panic/GATE` never either, but later, and `/panic-again` not even by a fault of its own; `/missing` is refused early, `/big` has 100,000 bytes.
 /// The body of an answer is the request as the handler saw it.
 #[derive(Default)]
 pub struct Script {
@@ -221,7 +223,7 @@ impl Script {
         Poll::Pending
     }
 
-    fn later(self: &Rc<Self>, gate: &str, reply: Option<Reply>) -> Handled {
+    fn later(self: &Rc<Self>, trail: Box<Trail>, gate: &str, reply: Option<Reply>) -> Handled {
         self.begun.borrow_mut().push(gate.to_owned());
         let mut coming = Coming {
             script: self.clone(),
@@ -229,17 +231,35 @@ impl Script {
             finished: false,
         };
         let (script, abandoned) = (self.clone(), gate.to_owned());
-        Handled::Later(Later {
-            future: Box::pin(async move {
-                coming.wait().await;
-                reply.expect("a panic was asked for")
-            }),
-            bytes: self.expected.get(),
-            abandon: Some(Box::new(move || {
-                script.abandoned.borrow_mut().push(abandoned);
-            })),
-        })
+        let answering = async move |trail: &mut Trail| {
+            trail.add(b"x-gate: reached\r\n");
+            coming.wait().await;
+            reply.expect("a panic was asked for")
+        };
+        let abandon = Box::new(move || script.abandoned.borrow_mut().push(abandoned));
+        let bytes = self.expected.get();
+        Handled::Later(Later::new(trail, bytes, Some(abandon), answering))
     }
+}
+
+/// What an answer of the crate's own guards says beside it: they let in the pages of every origin.
+fn trail(request: Option<&Request<'_>>) -> Box<Trail> {
+    let guards = Guards::new(&guard::Settings {
+        cors: Some(cors::Settings {
+            origins: Origins::Any,
+            methods: Methods::Declared,
+            headers: Names::default(),
+            exposed: Names::default(),
+            max_age: None,
+            private_network: false,
+        }),
+        ..guard::Settings::default()
+    });
+    let clock = Clock {
+        now: Instant::now(),
+        wall: Duration::ZERO,
+    };
+    guards.begin_fault(request, Peer::default(), clock)
 }
 
 /// The handler's own type is shared with the test.
@@ -253,13 +273,13 @@ impl Handler for Shared {
         let text = format!("{} {path} {body}", request.method().name());
         let reply = Reply::json(200, text.into_bytes());
         if let Some(gate) = path.strip_prefix("/later/") {
-            self.0.later(gate, Some(reply))
+            self.0.later(trail(Some(request)), gate, Some(reply))
         } else if let Some(gate) = path.strip_prefix("/panic/") {
-            self.0.later(gate, None)
+            self.0.later(trail(Some(request)), gate, None)
         } else if path == "/big" {
             Handled::Now(Reply::json(200, vec![b'x'; 100_000]))
         } else {
-            assert_ne!(path, "/panic", "a panic was asked for");
+            assert!(!path.starts_with("/panic"), "a panic was asked for");
             Handled::Now(reply)
         }
     }
@@ -268,7 +288,13 @@ impl Handler for Shared {
         (request.path() == "/missing").then(|| self.fault(None, 404, "Not found"))
     }
 
-    fn fault(&self, _request: Option<&Request<'_>>, status: u16, message: &str) -> Reply {
+    fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply {
+        if status == 500 {
+            let trail = trail(request);
+            let again = request.is_some_and(|request| request.path() == "/panic-again");
+            assert!(!again, "a panic was asked for");
+            return Reply::error(500, message, &trail.id, None).ended(trail);
+        }
         let mut body = Vec::new();
         ErrorBody {
             error: message,
