@@ -8,6 +8,8 @@ mod declared;
 mod exact;
 #[path = "rate_limit/told.rs"]
 mod told;
+#[path = "rate_limit/unread.rs"]
+mod unread;
 
 use std::sync::{Arc, Weak};
 

@@ -190,9 +190,7 @@ impl Core {
             Some(reply) => reply,
             None => match self.find(request, &path, &mut visit.trail) {
                 Err(reply) => reply,
-                // Refusals count too: what has a limit is counted first, once it is there whole.
-                Ok((route, _)) if self.api.routes[route].rate_limit.is_some() => return None,
-                Ok((route, _)) => self.authenticate(route, request, &mut visit).err()?,
+                Ok((route, _)) => self.refuse_unread(route, request, &mut visit)?,
             },
         };
         Some(reply.ended(visit.trail))

@@ -10,7 +10,8 @@
 //! core keeps [`limits::RATE_KEYS_MAX`] clients that have used some of their burst; see [`Table`] for what
 //! becomes of more. When the server stops, no core goes home while another one has something to answer.
 //!
-//! A request counts once it is there whole and its route is known, whatever its answer will be.
+//! A request counts once it is there whole and its route is known, whatever its answer will be. One that
+//! waits to be asked for its body is refused without it where this core can say so ([`Limiter::foresee`]).
 //!
 //! A rule with `store = "redis"` is decided there instead, for all servers that share it: see [`redis`].
 //!
@@ -152,6 +153,17 @@ impl Limiter {
         }
     }
 
+    /// Whether a request of a client of a rule would be admitted, without counting it; `None` where that is for
+    /// another core to say, or for Redis.
+    pub fn foresee(&self, rule: usize, client: &Client<'_>) -> Option<bool> {
+        if self.rule(rule).store != Store::Local {
+            return None;
+        }
+        let key = self.seed.key(rule, client);
+        let is_here = self.owners.is_none() || self.owner(client, key) == self.core;
+        is_here.then(|| self.ledger.foresee(rule, key))
+    }
+
     fn rule_locally(&self, rule: usize, client: &Client<'_>) -> Ruling {
         let key = self.seed.key(rule, client);
         let owner = self.owner(client, key);
@@ -246,11 +258,23 @@ impl Ledger {
 
     /// Decides one request of a client that belongs to this core, as of the present pass.
     fn decide(&self, rule: usize, key: u128) -> Outcome {
-        let since = self.ring.now().saturating_duration_since(self.beginning);
-        let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let declared = self.rule(rule);
         let mut table = self.tables[rule].borrow_mut();
-        table.decide(key, now, &declared.rate, declared.when_full())
+        table.decide(key, self.now(), &declared.rate, declared.when_full())
+    }
+
+    /// Whether it would admit one.
+    fn foresee(&self, rule: usize, key: u128) -> bool {
+        let table = self.tables[rule].borrow();
+        table
+            .foresee(key, self.now(), &self.rule(rule).rate)
+            .admitted
+    }
+
+    /// The pass, in nanoseconds since the beginning.
+    fn now(&self) -> u64 {
+        let since = self.ring.now().saturating_duration_since(self.beginning);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

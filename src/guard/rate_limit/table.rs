@@ -87,6 +87,16 @@ impl Table {
         Some(rate.decide(time, now))
     }
 
+    /// What would be decided of a request of `key`, which stays as it is.
+    pub fn foresee(&self, key: u128, now: u64, rate: &Rate) -> Decision {
+        let tables = [&self.sets, &self.old].into_iter();
+        let time = tables.filter(|sets| !sets.is_empty()).find_map(|sets| {
+            let (set, place) = find(sets, key)?;
+            Some(sets[set][place][2])
+        });
+        rate.decide(&mut time.unwrap_or(0), now)
+    }
+
     /// The time of a key that has not moved yet, which has no place any more then; 0 for none.
     fn take_from_old(&mut self, key: u128) -> u64 {
         let found = match self.old.is_empty() {
@@ -354,6 +364,7 @@ mod tests {
                 }
                 let time = model.entry(index).or_insert(0);
                 let expected = rate.decide(time, now);
+                prop_assert_eq!(table.foresee(keys[index], now, &rate), expected);
                 let found = table.decide(keys[index], now, &rate, WhenFull::Refuse);
                 prop_assert_eq!(found, Some(expected));
             }

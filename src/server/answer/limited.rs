@@ -6,7 +6,7 @@ use super::super::handler::{Handled, Later};
 use super::super::rate_limit::{Outcome, Ruling};
 use super::super::reply::Reply;
 use super::Core;
-use crate::guard::rate_limit::OnStoreFailure;
+use crate::guard::rate_limit::{Client, OnStoreFailure};
 use crate::guard::{Trail, Visit};
 use crate::http::Request;
 
@@ -34,15 +34,10 @@ impl Core {
         company: usize,
         visit: &mut Visit,
     ) -> Result<Option<Limit>, Reply> {
-        let route = &self.api.routes[route];
-        let Some(rule) = route.rate_limit else {
+        let Some(rule) = self.api.routes[route].rate_limit else {
             return Ok(None);
         };
-        let declared = self.limiter.rule(rule);
-        let (address, header) = (visit.client.address, |name: &str| request.header(name));
-        let identity = visit.identity.clone();
-        let claim = |name: &str| Some(identity.as_ref()?.claims.json(name)?.as_bytes());
-        let client = declared.client(&route.name, address, header, claim);
+        let client = self.client(rule, route, request, visit);
         match self.limiter.rule_on(rule, &client) {
             Ruling::Known(outcome) => match self.settle(rule, outcome, &mut visit.trail) {
                 Some(refused) => Err(refused),
@@ -54,6 +49,46 @@ impl Core {
                 company,
             })),
         }
+    }
+
+    /// The refusal of a request that waits to be asked for its body. One that may yet be let in is not counted
+    /// here, as it will be when it is there whole; nor is one that another core has to count, or Redis.
+    pub(super) fn refuse_unread(
+        &self,
+        route: usize,
+        request: &Request<'_>,
+        visit: &mut Visit,
+    ) -> Option<Reply> {
+        let Some(rule) = self.api.routes[route].rate_limit else {
+            return self.authenticate(route, request, visit).err();
+        };
+        let known = self
+            .counts_claims(route)
+            .then(|| self.authenticate(route, request, visit));
+        let client = self.client(rule, route, request, visit);
+        let unknown = match self.limiter.foresee(rule, &client)? {
+            true => {
+                let known = known.unwrap_or_else(|| self.authenticate(route, request, visit));
+                Some(known.err()?)
+            }
+            false => None,
+        };
+        // Refusals count, too.
+        self.limit(route, request, 0, visit).err().or(unknown)
+    }
+
+    /// Whom a request is counted for.
+    fn client<'a>(
+        &'a self,
+        rule: usize,
+        route: usize,
+        request: &'a Request<'_>,
+        visit: &'a Visit,
+    ) -> Client<'a> {
+        let header = |name: &str| request.header(name);
+        let claim = |name: &str| Some(visit.identity.as_ref()?.claims.json(name)?.as_bytes());
+        let (rule, route) = (self.limiter.rule(rule), &self.api.routes[route].name);
+        rule.client(route, visit.client.address, header, claim)
     }
 
     /// What has been decided of a request: the refusal of one that is not let in. The response says what
