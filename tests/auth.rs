@@ -4,6 +4,8 @@ mod support;
 
 #[path = "auth/accepted.rs"]
 mod accepted;
+#[path = "auth/caching.rs"]
+mod caching;
 #[path = "auth/claims.rs"]
 mod claims;
 #[path = "auth/jwks.rs"]
@@ -17,10 +19,11 @@ mod start_up;
 #[path = "support/tokens.rs"]
 mod tokens;
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use support::{Postgres, Response, Server, TempDir, echo};
+use support::{Postgres, Response, Server, TempDir, echo, pinion};
 use tokens::Signer;
 
 const SECRET: &[u8] = b"a secret of the test, 32 bytes..";
@@ -105,11 +108,25 @@ struct Fixture {
 
 /// A server with a secret and one API key, `first`, of `till 1`.
 fn fixture() -> Fixture {
+    fixture_of(files(), TABLES, ROUTES)
+}
+
+/// The secret and the key.
+fn files() -> TempDir {
     let directory = TempDir::new();
     secret_file(&directory, SECRET);
     let hash = "a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e";
     directory.file("api-keys", &format!("# tills\ntill 1:{hash}\n"));
-    fixture_of(directory, TABLES, ROUTES)
+    directory
+}
+
+/// Serves these tables and the routes, on one core.
+fn serve(directory: &TempDir, tables: &str) -> Command {
+    let file = directory.file("routes.toml", &(filled(directory, tables) + ROUTES));
+    let mut command = pinion(&["serve", "--cores", "0", "--listen", "127.0.0.1:0"]);
+    command.arg("--routes").arg(file);
+    command.args(["--database-url", &echo::postgres().url()]);
+    command
 }
 
 fn fixture_of(directory: TempDir, tables: &str, routes: &str) -> Fixture {

@@ -7,10 +7,13 @@
 //!    counts; one that counts by a claim comes after authentication;
 //! 5. authentication: [`Guards::authenticate`].
 //!
+//! What the route itself has all of its responses say comes in between ([`caching`]).
+//!
 //! `server/answer.rs` walks along it. A guard is pure: what a request says, where it comes from and the
 //! time go in, a verdict comes out. What it adds to the response, whatever that will be, it adds to the request's [`Trail`].
 
 pub mod auth;
+pub mod caching;
 pub mod cors;
 pub mod proxy;
 pub mod rate_limit;

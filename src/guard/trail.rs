@@ -24,6 +24,8 @@ pub struct Trail {
     security: Option<Arc<[u8]>>,
     /// Those of CORS.
     cors: Option<Lines>,
+    /// Those of the route.
+    route: Option<Lines>,
     /// Those that are made for this response alone.
     own: Vec<u8>,
 }
@@ -38,6 +40,7 @@ impl Trail {
             took: Duration::ZERO,
             security,
             cors: None,
+            route: None,
             own: Vec::new(),
         }
     }
@@ -60,6 +63,11 @@ impl Trail {
     /// Adds the lines of CORS.
     pub fn set_cors(&mut self, lines: Lines) {
         self.cors = Some(lines);
+    }
+
+    /// Adds the lines of the request's route.
+    pub fn set_route(&mut self, lines: Option<Lines>) {
+        self.route = lines;
     }
 
     /// Adds lines; each ends with CRLF.
@@ -85,7 +93,7 @@ impl Trail {
         if let Some(lines) = &self.security {
             out.extend_from_slice(lines);
         }
-        if let Some(lines) = &self.cors {
+        for lines in [&self.cors, &self.route].into_iter().flatten() {
             out.extend_from_slice(lines);
         }
         out.extend_from_slice(&self.own);
@@ -126,12 +134,13 @@ mod tests {
         let id = RequestId::made(Duration::ZERO);
         let mut trail = Trail::new(id, begun, Some(b"x-a: 1\r\n"[..].into()));
         trail.set_cors(b"x-b: 2\r\n"[..].into());
+        trail.set_route(Some(b"x-r: 4\r\n"[..].into()));
         trail.add(b"x-c: 3\r\n");
         trail.end(begun + Duration::from_micros(1500));
         let mut out = Vec::new();
         trail.append(&mut out);
         let expected = format!(
-            "x-request-id: {id}\r\nx-process-time: 0.001500\r\nx-a: 1\r\nx-b: 2\r\nx-c: 3\r\n"
+            "x-request-id: {id}\r\nx-process-time: 0.001500\r\nx-a: 1\r\nx-b: 2\r\nx-r: 4\r\nx-c: 3\r\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -20,7 +20,7 @@ use crate::api::{self, Api, BindFault, Bound, Found, Input, Plan, ResultKind, Ro
 use crate::error::Failure;
 use crate::guard::auth::jwt::Fault;
 use crate::guard::auth::{Keys, Reason, Refused};
-use crate::guard::{Clock, Guards, Peer, RequestId, Trail, Visit};
+use crate::guard::{Clock, Guards, Lines, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Request, normalize_path};
 use crate::metrics::{Gauges, Recorder};
 use crate::pg::execute::{Answered, Running};
@@ -30,6 +30,7 @@ use clock::WallClock;
 use limited::Limit;
 use load::{Load, Place};
 use refusals::{failed, unauthorized, unbound, unmet};
+use routing::lines;
 
 /// What the requests of one core share.
 pub struct Core {
@@ -38,6 +39,8 @@ pub struct Core {
     guards: Guards,
     sessions: Sessions,
     limiter: Limiter,
+    /// By route: what all of its responses say.
+    route_lines: Vec<Option<Lines>>,
     database: Rc<Database>,
     load: Rc<Load>,
     recorder: Rc<Recorder>,
@@ -70,6 +73,7 @@ impl Core {
             ready_built_in: free("/ready"),
             guards: Guards::new(&api.guards),
             sessions: Sessions::new(&api.guards.auth),
+            route_lines: api.routes.iter().map(lines).collect(),
             api,
             limiter,
             database,

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::support::certificates::{Authority, Leaf};
-use super::support::{PATIENCE, Server, Signal, TempDir, echo, pinion, wait_until};
+use super::support::{PATIENCE, Server, Signal, TempDir, wait_until};
 use super::tokens::{Signer, jwks};
-use super::{ROUTES, bearer, claims, get};
+use super::{bearer, claims, echo, get, serve};
 use pinion::limits;
 
 /// Publishes a document.
@@ -108,18 +108,7 @@ fn server(url: &str, environment: &[(&str, &str)]) -> Server {
     );
     // Seen from the directory of the routes file.
     directory.file("none", "");
-    let file = directory.file("routes.toml", &(tables + ROUTES));
-    let mut command = pinion(&[
-        "serve",
-        "--cores",
-        "0",
-        "--listen",
-        "127.0.0.1:0",
-        "--routes",
-    ]);
-    command
-        .arg(file)
-        .args(["--database-url", &echo::postgres().url()]);
+    let mut command = serve(&directory, &tables);
     for name in [
         "https_proxy",
         "HTTPS_PROXY",

@@ -2,25 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::support::{Server, TempDir, ended, pinion};
+use super::support::{Server, TempDir, ended};
 use super::tokens::{Signer, jwks};
-use super::{ROUTES, SECRET, TABLES, echo, filled, secret_file};
+use super::{ROUTES, SECRET, TABLES, echo, filled, secret_file, serve};
 
 /// The fault that a server with these tables ends with.
 fn refused(directory: &TempDir, tables: &str) -> String {
-    let file = directory.file("routes.toml", &(filled(directory, tables) + ROUTES));
-    let mut command = pinion(&[
-        "serve",
-        "--cores",
-        "0",
-        "--listen",
-        "127.0.0.1:0",
-        "--routes",
-    ]);
-    command
-        .arg(file)
-        .args(["--database-url", &echo::postgres().url()]);
-    let (code, _, text) = ended(command);
+    let (code, _, text) = ended(serve(directory, tables));
     assert_eq!(code, Some(1), "{text}");
     let last = text.lines().last().unwrap_or_default();
     assert!(last.starts_with("error: "), "{text}");

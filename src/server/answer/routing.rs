@@ -3,15 +3,28 @@
 use super::super::reply::Reply;
 use super::Core;
 use super::refusals::allowing;
-use crate::api::{self, Found};
-use crate::guard::Trail;
+use crate::api::{self, Found, In, Route, Setting};
+use crate::guard::{Lines, Trail, caching};
 use crate::http::{Method, Request};
 
 /// What the built-in paths answer to.
 const BUILT_IN_ALLOW: &str = "GET, HEAD, OPTIONS";
 
+/// What all responses of a route say.
+pub(super) fn lines(route: &Route) -> Option<Lines> {
+    let headers = route.params.iter().filter(|it| it.source == In::Header);
+    let mut fields: Vec<&str> = headers.map(|it| it.external.as_str()).collect();
+    if let Some(transaction) = &route.transaction
+        && transaction.settings.has(Setting::Headers)
+    {
+        fields.push("*");
+    }
+    caching::lines(route.auth.is_asked_for(), &fields)
+}
+
 impl Core {
-    /// The route of a request with its captures, or the answer to one that needs no route.
+    /// The route of a request with its captures, or the answer to one that needs no route. The response of a
+    /// route says what all of them do.
     pub(super) fn find<'a>(
         &self,
         request: &Request<'_>,
@@ -28,8 +41,7 @@ impl Core {
         };
         let health = path == "/health" && self.health_built_in;
         let ready = path == "/ready" && self.ready_built_in;
-        let options = method.is_none();
-        let id = &trail.id;
+        let (options, id) = (method.is_none(), &trail.id);
         Err(if health || ready {
             trail.route = Some(self.api.routes.len() + usize::from(ready));
             match method {
@@ -41,6 +53,7 @@ impl Core {
             match self.api.router.find(method, path) {
                 Found::Route { index, captures } => {
                     trail.route = Some(index);
+                    trail.set_route(self.route_lines[index].clone());
                     return Ok((index, captures));
                 }
                 Found::MethodNotAllowed { allow } => allowing(&allow, options, id),
