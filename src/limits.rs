@@ -403,3 +403,6 @@ pub const HISTOGRAMS_KEPT_MAX: usize = 100_000;
 /// How long they are kept: this week's can be compared with the last one's where they are rare. Flag
 /// `--histogram-max-age`.
 pub const HISTOGRAM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Roles that `database_roles` may list: all of them are looked for in Postgres whenever a connection is opened.
+/// Tenants by the thousand are told apart by a claim in their policies, not by a role each.
+pub const DATABASE_ROLES_MAX: usize = 1024;

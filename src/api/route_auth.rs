@@ -38,9 +38,6 @@ pub(super) fn read_role(
     declared: &Declared,
 ) -> Option<DatabaseRole> {
     let text = section.text(faults, "database_role")?;
-    if let Some(span) = section.key_span("database_role") {
-        needs_auth(faults, section, "\"database_role\"", span);
-    }
     let roles = &declared.database_roles;
     if roles.is_empty() {
         faults.add_with_help(
@@ -55,7 +52,10 @@ pub(super) fn read_role(
             faults.add_with_help(text.span, "which claim?", "such as \"claim:role\"");
             None
         }
-        Some(claim) => Some(DatabaseRole::Claim(claim.to_owned())),
+        Some(claim) => {
+            needs_auth(faults, section, "\"database_role\" by a claim", text.span);
+            Some(DatabaseRole::Claim(claim.to_owned()))
+        }
         None if roles.iter().any(|role| role == text.value) => {
             Some(DatabaseRole::Fixed(text.value.to_owned()))
         }

@@ -139,7 +139,9 @@ impl Transaction {
 pub(super) struct Told {
     /// `settings`.
     settings: Option<Place<Settings>>,
-    /// Where `database_role` stands, or the route.
+    /// Whether there is a `database_role`.
+    has_role: bool,
+    /// Where it stands, or the route.
     span: Range<usize>,
 }
 
@@ -148,6 +150,7 @@ impl Told {
         let role = section.value("database_role");
         Told {
             settings: read_settings(faults, section),
+            has_role: role.is_some(),
             span: role.map_or_else(|| section.span.clone(), Spanned::span),
         }
     }
@@ -201,18 +204,24 @@ fn transaction(
     route: &Route,
     auth: &auth::Settings,
 ) -> Option<Transaction> {
-    let Told { settings, span } = &route.told;
-    if !route.auth.is_asked_for() {
-        if let Some(settings) = settings {
-            let message = "\"settings\" are only for routes with \"auth\"";
-            faults.add(settings.span.clone(), message);
-        }
-        return None; // a "database_role" without it is a fault, too
+    let Told {
+        settings,
+        has_role,
+        span,
+    } = &route.told;
+    let is_asked_for = route.auth.is_asked_for();
+    if !is_asked_for {
+        check_public(faults, settings.as_ref(), *has_role);
     }
-    let all = || Setting::WORDS.into_iter().map(|(_, setting)| setting);
-    let settings = settings
-        .as_ref()
-        .map_or_else(|| all().collect(), |settings| settings.value);
+    if !is_asked_for && route.database_role.is_none() {
+        return None;
+    }
+    // Of a public route the role alone: the more a statement is told, the less requests can share it.
+    let all = || Setting::WORDS.into_iter().filter(|_| is_asked_for);
+    let settings = settings.as_ref().map_or_else(
+        || all().map(|(_, setting)| setting).collect(),
+        |settings| settings.value,
+    );
     let roles = match &route.database_role {
         None => Vec::new(),
         Some(DatabaseRole::Fixed(role)) => vec![role.clone()],
@@ -221,6 +230,24 @@ fn transaction(
     let mut transaction = Transaction::new(settings, roles);
     transaction.span = span.clone();
     (!transaction.settings.is_empty()).then_some(transaction)
+}
+
+/// What the settings of a route without `auth` can't be.
+fn check_public(faults: &mut Faults<'_>, settings: Option<&Place<Settings>>, has_role: bool) {
+    let Some(settings) = settings else {
+        return;
+    };
+    if !has_role {
+        let message = "\"settings\" are only for routes with \"auth\" or \"database_role\"";
+        faults.add(settings.span.clone(), message);
+    } else if settings.value.has(Setting::Claims) {
+        let message = "there are no \"claims\" where nobody is asked who they are";
+        faults.add_with_help(
+            settings.span.clone(),
+            message,
+            "add auth = \"jwt\" to the route",
+        );
+    }
 }
 
 /// A procedure, or a block of code, may commit, and what was set for its transaction ends there: it would go
@@ -295,6 +322,12 @@ mod tests {
         assert!(names("auth = \"jwt\"\nsettings = []").is_empty());
         let chosen = "auth = \"jwt\"\nsettings = [\"method\", \"claims\"]";
         assert_eq!(names(chosen), ["request.jwt.claims", "request.method"]);
+        for public in ["", "auth = \"none\"\n"] {
+            let role = format!("{public}database_role = \"agent\"");
+            assert_eq!(names(&role), ["role"]);
+            let told = format!("{role}\nsettings = [\"path\", \"method\"]");
+            assert_eq!(names(&told), ["request.method", "request.path", "role"]);
+        }
         let roles = |more: &str| load("select 1", more).unwrap().routes[0].roles().to_vec();
         assert_eq!(roles(role), ["agent", "admin"]);
         assert_eq!(
@@ -309,7 +342,22 @@ mod tests {
             (
                 "select 1",
                 "settings = [\"claims\"]",
-                "only for routes with \"auth\"",
+                "only for routes with \"auth\" or",
+            ),
+            (
+                "select 1",
+                "database_role = \"agent\"\nsettings = [\"method\", \"claims\"]",
+                "there are no \"claims\"",
+            ),
+            (
+                "select 1",
+                "auth = \"none\"\ndatabase_role = \"claim:role\"",
+                "\"database_role\" by a claim needs to know who asks",
+            ),
+            (
+                "call pay()",
+                "database_role = \"agent\"",
+                "\"call\" may end the transaction",
             ),
             (
                 "select 1",

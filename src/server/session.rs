@@ -1,5 +1,6 @@
 //! What Postgres is told of a request: the settings that its route's transaction has, each with its value.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::api::{Route, Setting};
@@ -20,7 +21,7 @@ pub(super) struct Forbidden;
 /// Makes the sessions of one core's requests.
 pub(super) struct Sessions {
     /// `database_roles`, so that none is copied for a request.
-    roles: Vec<Rc<str>>,
+    roles: HashSet<Rc<str>>,
     /// The field of API keys, in lower case.
     key_field: Option<String>,
 }
@@ -86,7 +87,7 @@ impl Sessions {
                 &*claimed
             }
         };
-        let allowed = self.roles.iter().find(|role| ***role == *wanted);
+        let allowed = self.roles.get(wanted);
         allowed.cloned().map(Some).ok_or(Forbidden)
     }
 

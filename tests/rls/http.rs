@@ -173,6 +173,65 @@ fn the_settings_are_those_of_the_request_without_its_secrets() {
     assert_eq!(client.response_to_head().status, 200);
 }
 
+/// Routes for everybody that run as a role, as nobody.
+const PUBLIC: &str = r#"
+[[route]]
+name = "as_auditor"
+method = "GET"
+path = "/as-auditor/{id}"
+result = "one"
+database_role = "auditor"
+settings = ["path"]
+sql = '''
+select current_user::text as role, current_setting('request.jwt.claims', true) as claims,
+       current_setting('request.path', true) as path, count(*) from agents where id > :id
+'''
+
+[[route]]
+name = "as_agent"
+method = "GET"
+path = "/as-agent"
+result = "one"
+auth = "none"
+database_role = "agent"
+sql = "select current_user::text as role, current_setting('request.jwt.claims', true) as claims, count(*) from agents"
+"#;
+
+#[test]
+fn a_route_for_everybody_may_run_as_a_role_and_is_nobody() {
+    let postgres = Postgres::start(SCHEMA);
+    let files = Files::new();
+    let routes = files.head("[\"agent\", \"auditor\"]") + ROUTES + PUBLIC;
+    let url = format!("{}&user=app", postgres.url());
+    let one = ["--connections-per-core", "1", "--cores", "0"];
+    let server = Server::start(&routes, &url, &one).ready();
+    for tenant in ["t0", "t1"] {
+        // On the one connection, right after who is somebody.
+        let claims = format!("\"tenant\":\"{tenant}\",\"role\":\"agent\"");
+        assert_eq!(get(&server, "/agents", &claims, "").status, 200);
+        let response = server.get("/as-auditor/0");
+        let expected = r#"{"role":"auditor","claims":"","path":"/as-auditor/0","count":90}"#;
+        assert_eq!(response.text(), expected);
+        assert_eq!(response.field("cache-control"), None);
+        // Whoever shows a token that nobody asks for is nobody all the same.
+        let expected = r#"{"role":"agent","claims":"","count":0}"#;
+        assert_eq!(server.get("/as-agent").text(), expected);
+        assert_eq!(get(&server, "/as-agent", &claims, "").text(), expected);
+        assert_eq!(server.get("/public").text(), "\"\"");
+    }
+    // Roles that can't be had are faults of these routes, too.
+    let (code, _, err) = check(
+        &files,
+        "[\"agent\", \"outsider\", \"auditor\"]",
+        &(PUBLIC.replace("\"auditor\"", "\"outsider\"")),
+        &url,
+    );
+    assert_eq!(code, Some(1));
+    assert!(err.contains("can't become the role \"outsider\""), "{err}");
+    let (code, out, err) = check(&files, "[\"agent\", \"auditor\"]", PUBLIC, &url);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+}
+
 fn check(files: &Files, roles: &str, routes: &str, url: &str) -> (Option<i32>, String, String) {
     let file = files.0.file("routes.toml", &(files.head(roles) + routes));
     let mut command = pinion(&["check", "--database-url", url, "--routes"]);

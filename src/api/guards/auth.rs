@@ -292,6 +292,17 @@ fn read_roles(faults: &mut Faults<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Stri
         faults.add(value.span(), message);
         return Vec::new();
     };
+    if list.len() > limits::DATABASE_ROLES_MAX {
+        let most = limits::DATABASE_ROLES_MAX;
+        faults.add_with_help(
+            value.span(),
+            format!(
+                "\"database_roles\" lists {} roles: {most} at the most",
+                list.len()
+            ),
+            "tell tenants apart by a claim in their policies, not by a role each",
+        );
+    }
     let mut roles = Vec::new();
     for item in list {
         let fault = match item.get_ref().as_str() {

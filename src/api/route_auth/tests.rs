@@ -279,8 +279,8 @@ fn faults_of_a_route() {
             "not an array",
         ),
         (
-            "database_role = \"agent\"",
-            "\"database_role\" needs to know who asks",
+            "database_role = \"claim:agent\"",
+            "\"database_role\" by a claim needs to know who asks",
         ),
         (
             "auth = \"jwt\"\ndatabase_role = \"agents\"",
@@ -317,4 +317,21 @@ fn claims_need_somebody() {
         (param.source, &*param.external),
         (In::Claim, "https://a/tenant")
     );
+}
+
+#[test]
+fn there_are_so_many_roles_and_not_one_more() {
+    let listing = |count: usize| {
+        let roles: Vec<String> = (0..count).map(|number| format!("\"r{number}\"")).collect();
+        format!("[auth]\ndatabase_roles = [{}]\n", roles.join(", "))
+    };
+    let most = limits::DATABASE_ROLES_MAX;
+    let api = api(&listing(most), "database_role = \"r7\"");
+    assert_eq!(api.guards.auth.database_roles.len(), most);
+    let text = listing(most + 1) + ROUTE;
+    fault(
+        &text,
+        "\"database_roles\" lists 1025 roles: 1024 at the most",
+    );
+    fault(&text, "r.toml:2:18");
 }
