@@ -13,7 +13,7 @@ mod start_up;
 
 use std::sync::Arc;
 
-use support::echo::{self, answer};
+use support::echo::{self, answer, request};
 use support::{Postgres, Response, Server};
 
 /// Beside those that echo: a fault of the route, and what a browser sends by itself.
@@ -46,11 +46,6 @@ fn server_of(table: Option<&str>, flags: &[&str]) -> (Server, Arc<Postgres>) {
 
 fn server(table: &str) -> (Server, Arc<Postgres>) {
     server_of(Some(table), &[])
-}
-
-/// A request with these lines behind its Host.
-fn request(line: &str, lines: &str) -> String {
-    format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
 }
 
 /// The fields of CORS that a response has, in their order.

@@ -115,3 +115,39 @@ pub fn answer(server: &Server, request: &str) -> Response {
         false => client.response(),
     }
 }
+
+/// A request with these lines behind its Host.
+pub fn request(line: &str, lines: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+/// Requests with these lines of [`ROUTES`] and [`EMPTY`], one of each kind of answer that needs nothing else,
+/// with its status.
+pub fn every_kind(lines: &str) -> Vec<(u16, String)> {
+    let request = |line: &str, more: &str| request(line, &format!("{lines}{more}"));
+    let post = |body: &str| {
+        let length = body.len();
+        let lines = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+        request("POST /echo", &lines) + body
+    };
+    let waiting = "Content-Length: 1\r\nExpect: 100-continue\r\n";
+    vec![
+        (200, request("GET /health", "")),
+        (200, request("GET /ready", "")),
+        (200, request("HEAD /health", "")),
+        (200, request("GET /echo/a", "")),
+        (200, request("HEAD /echo/a", "")),
+        (200, post(r#"{"text":"a"}"#)),
+        (204, request("DELETE /echo/a", "")),
+        (204, request("OPTIONS /echo/a", "")),
+        (204, request("OPTIONS *", "")),
+        (400, post("{")),
+        (404, request("GET /nowhere", "")),
+        (404, request("GET /none", "")),
+        (404, request("POST /nowhere", waiting)),
+        (405, request("PUT /echo/a", "")),
+        (412, request("GET /echo/a", "If-Match: \"x\"\r\n")),
+        (415, request("POST /echo", "Content-Length: 1\r\n") + "x"),
+        (422, post(r#"{"text":1}"#)),
+    ]
+}
