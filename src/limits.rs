@@ -387,6 +387,10 @@ pub const JWKS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of the document. The largest known have 20 KB.
 pub const JWKS_BYTES_MAX: u64 = 512 * 1024;
 
+/// Roles that `database_roles` may list: all of them are looked for in Postgres whenever a connection is opened.
+/// Tenants by the thousand are told apart by a claim in their policies, not by a role each.
+pub const DATABASE_ROLES_MAX: usize = 1024;
+
 // ---- Histograms ----
 
 /// How often histograms are dumped: dashboards and people look at minutes, and a dump of some routes on some
@@ -403,6 +407,3 @@ pub const HISTOGRAMS_KEPT_MAX: usize = 100_000;
 /// How long they are kept: this week's can be compared with the last one's where they are rare. Flag
 /// `--histogram-max-age`.
 pub const HISTOGRAM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Roles that `database_roles` may list: all of them are looked for in Postgres whenever a connection is opened.
-/// Tenants by the thousand are told apart by a claim in their policies, not by a role each.
-pub const DATABASE_ROLES_MAX: usize = 1024;

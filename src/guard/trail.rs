@@ -25,7 +25,7 @@ pub struct Trail {
     /// Those of CORS.
     cors: Option<Lines>,
     /// Those of the route.
-    route: Option<Lines>,
+    route_lines: Option<Lines>,
     /// Those that are made for this response alone.
     own: Vec<u8>,
 }
@@ -40,7 +40,7 @@ impl Trail {
             took: Duration::ZERO,
             security,
             cors: None,
-            route: None,
+            route_lines: None,
             own: Vec::new(),
         }
     }
@@ -66,8 +66,8 @@ impl Trail {
     }
 
     /// Adds the lines of the request's route.
-    pub fn set_route(&mut self, lines: Option<Lines>) {
-        self.route = lines;
+    pub fn set_route_lines(&mut self, lines: Option<Lines>) {
+        self.route_lines = lines;
     }
 
     /// Adds lines; each ends with CRLF.
@@ -93,7 +93,7 @@ impl Trail {
         if let Some(lines) = &self.security {
             out.extend_from_slice(lines);
         }
-        for lines in [&self.cors, &self.route].into_iter().flatten() {
+        for lines in [&self.cors, &self.route_lines].into_iter().flatten() {
             out.extend_from_slice(lines);
         }
         out.extend_from_slice(&self.own);
@@ -134,7 +134,7 @@ mod tests {
         let id = RequestId::made(Duration::ZERO);
         let mut trail = Trail::new(id, begun, Some(b"x-a: 1\r\n"[..].into()));
         trail.set_cors(b"x-b: 2\r\n"[..].into());
-        trail.set_route(Some(b"x-r: 4\r\n"[..].into()));
+        trail.set_route_lines(Some(b"x-r: 4\r\n"[..].into()));
         trail.add(b"x-c: 3\r\n");
         trail.end(begun + Duration::from_micros(1500));
         let mut out = Vec::new();

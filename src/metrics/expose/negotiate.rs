@@ -36,11 +36,11 @@ fn quality(accept: &str, (kind, subtype): (&str, &str), named: bool) -> u32 {
         if named && precision < 3 {
             continue;
         }
-        let weight = parameters.filter_map(|parameter| {
+        let mut weight = parameters.filter_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             is(name.trim(), "q").then(|| value.trim().parse::<f32>().unwrap_or(0.0))
         });
-        let quality = (weight.last().unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u32;
+        let quality = (weight.next_back().unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u32;
         // The most precise range counts; of several versions of one type, the best.
         found = found.max((precision, quality));
     }

@@ -53,7 +53,7 @@ impl Core {
             match self.api.router.find(method, path) {
                 Found::Route { index, captures } => {
                     trail.route = Some(index);
-                    trail.set_route(self.route_lines[index].clone());
+                    trail.set_route_lines(self.route_lines[index].clone());
                     return Ok((index, captures));
                 }
                 Found::MethodNotAllowed { allow } => allowing(&allow, options, id),
