@@ -6,6 +6,8 @@
 #[allow(dead_code)] // the unit tests use the rest
 mod fuzz;
 
+#[path = "fuzz_corpus/guards.rs"]
+mod guards;
 #[path = "fuzz_corpus/requests.rs"]
 mod requests;
 #[path = "fuzz_corpus/texts.rs"]

@@ -7,7 +7,7 @@ use redis::{Parser, Value};
 use crate::limits;
 
 /// Takes bytes as they come and gives replies once they are whole.
-pub(super) struct Codec {
+pub struct Codec {
     parser: Parser,
     /// Bytes since the last reply that was whole.
     taken: usize,
@@ -16,10 +16,17 @@ pub(super) struct Codec {
 /// What came is not Redis's protocol, or more of it than is ever asked for. Nothing after it can be told
 /// apart, so it ends the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Garbage;
+pub struct Garbage;
+
+impl Default for Codec {
+    fn default() -> Codec {
+        Codec::new()
+    }
+}
 
 impl Codec {
-    pub(super) fn new() -> Codec {
+    /// Before the first byte.
+    pub fn new() -> Codec {
         Codec {
             parser: Parser::new(),
             taken: 0,
@@ -27,7 +34,7 @@ impl Codec {
     }
 
     /// Adds the replies that have become whole with `bytes`.
-    pub(super) fn decode(&mut self, bytes: &[u8], replies: &mut Vec<Value>) -> Result<(), Garbage> {
+    pub fn decode(&mut self, bytes: &[u8], replies: &mut Vec<Value>) -> Result<(), Garbage> {
         let mut piece = Piece(bytes);
         loop {
             let before = piece.0.len();
@@ -38,7 +45,8 @@ impl Codec {
                     self.taken = 0;
                     replies.push(reply);
                 }
-                // The piece is used up; the parser keeps its place.
+                // The piece is used up; the parser keeps its place. It also says so of a byte that begins no
+                // reply, if that is the last one there: such a byte is passed over.
                 Err(error) if error.is_io_error() => break,
                 Err(_) => return Err(Garbage),
             }

@@ -8,7 +8,7 @@
 //! longer than `--redis-timeout`, and nobody waits at all while Redis is known to be away or silent; what is
 //! done then is for the rule to say (`on_store_failure`).
 
-mod codec;
+pub mod codec;
 mod connect;
 mod keep;
 mod pipeline;

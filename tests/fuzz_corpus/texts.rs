@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::fuzz::{binding, json, routes, sql};
 
 /// Texts that are put together from pieces of what they should be, and now and then anything.
-fn of(pieces: &'static [&'static str], count: usize) -> impl Strategy<Value = String> {
+pub(super) fn of(pieces: &'static [&'static str], count: usize) -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         12 => prop::sample::select(pieces).prop_map(str::to_owned),
         1 => any::<char>().prop_map(String::from),
