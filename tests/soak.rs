@@ -19,6 +19,8 @@ mod clients;
 mod fault;
 #[path = "soak/faults/mod.rs"]
 mod faults;
+#[path = "soak/guards.rs"]
+mod guards;
 #[path = "soak/identity.rs"]
 mod identity;
 #[path = "soak/judge.rs"]
@@ -50,6 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use guards::Limit;
 use ledger::Ledger;
 use ways::Ways;
 use windows::Windows;
@@ -63,6 +66,7 @@ pub struct Soak {
     pub windows: Windows,
     pub ledger: Ledger,
     pub writes: Writes,
+    pub limit: Limit,
     over: AtomicBool,
     draining: AtomicBool,
     /// By a signal.

@@ -10,6 +10,9 @@
 //! | a value, document or media type that is refused | exactly its 422, 400 or 415; the connection goes on |
 //! | a route that runs past its timeout | 504, for each request |
 //! | a deadlock | 409; nothing was changed |
+//! | no token, or one that does not hold, where one is asked for | 401; nothing was done |
+//! | more than a rate limit admits | 429, and exactly as many are let in as it says |
+//! | a rate limit while its core stands still | 503 with `Retry-After`, if it says so |
 //! | a head or body that takes longer than its time | 408 and the end, not before that time |
 //! | an idle connection | the end without a word, not before its time |
 //! | a client that does not read past the write timeout | right answers, then the end anywhere |

@@ -1,8 +1,12 @@
-//! The certificates of the soak: of the server, which is given others by and by, and of Postgres.
+//! The certificates of the soak: of the server, which is given others by and by, and of Postgres; and the secret
+//! of its tokens.
+
+use std::os::unix::fs::PermissionsExt;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
+use crate::guards::SECRET;
 use crate::support::TempDir;
 use crate::support::certificates::{Authority, Issued, Leaf};
 
@@ -21,6 +25,9 @@ impl Identity {
         authority.file(&directory, "root.crt");
         let shown = authority.issue(&Leaf::default());
         shown.files(&directory, "server");
+        let secret = directory.file("secret", SECRET);
+        let own = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(secret, own).expect("a file of one's own");
         Identity {
             authority,
             directory,
@@ -53,6 +60,12 @@ impl Identity {
     pub fn files(&self) -> [String; 3] {
         let path = |name| self.directory.path().join(name).display().to_string();
         ["root.crt", "server.crt", "server.key"].map(path)
+    }
+
+    /// The file with the secret of tokens.
+    pub fn secret(&self) -> String {
+        let path = self.directory.path().join("secret");
+        path.display().to_string()
     }
 
     pub fn roots(&self) -> RootCertStore {

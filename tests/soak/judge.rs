@@ -7,6 +7,8 @@ use sonic_rs::JsonValueTrait;
 use crate::Soak;
 use crate::allowed::{Class, OVERLOADED, Refusal, is_allowed};
 use crate::asks::{Ask, Expect};
+use crate::fault::Fault;
+use crate::guards::{self, UNDECIDED};
 use crate::ledger::Outcome;
 use crate::schema::STOCK;
 use crate::support::Response;
@@ -35,6 +37,11 @@ pub fn judge(
     if response.field("date").is_none() {
         return Err("no date".to_owned());
     }
+    guards::judge(&ask.marks, response)?;
+    let undecided = words(response) == UNDECIDED;
+    if matches!(ask.expect, Expect::Limited(_)) && !undecided {
+        soak.limit.note(from, until, response.status != 429);
+    }
     let Err(wrong) = judge_content(soak, ask, response) else {
         let fate = match response.status {
             200..=299 => Fate::Done(told(response)),
@@ -57,6 +64,7 @@ pub fn judge(
     let or_overloaded = ask.head_only && refusal == Refusal::Unavailable;
     let excused = |fault| {
         is_allowed(fault, ask.class, refusal)
+            || undecided && matches!(fault, Fault::Halt | Fault::Hog)
             || or_overloaded && is_allowed(fault, ask.class, Refusal::Overloaded)
     };
     if !faults.iter().any(|fault| excused(*fault)) {
@@ -142,6 +150,15 @@ fn judge_content(soak: &Soak, ask: &Ask, response: &Response) -> Result<(), Stri
                     true => Ok(()),
                     false => Err("another stock, or one that can't be".to_owned()),
                 }
+            }
+        },
+        Expect::Limited(expected) => match response.status {
+            429 if response.field("retry-after").is_some() => {
+                judge_error(ask, response, "Too many requests")
+            }
+            _ => {
+                is_status(response, 200)?;
+                is_body(body, &[expected])
             }
         },
         Expect::UnlessDeadlock(expected) => match response.status {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::clients::Clients;
 use crate::fault::{Event, Fault, timetable};
 use crate::faults::{Injector, is_ready};
+use crate::guards::{self, Limit};
 use crate::identity::Identity;
 use crate::ledger::{Ledger, Outcome};
 use crate::picture::Picture;
@@ -54,6 +55,7 @@ pub fn run(settings: &Settings) -> bool {
         windows: Windows::default(),
         ledger: Ledger::new(settings.seed),
         writes: Writes::default(),
+        limit: Limit::default(),
         over: AtomicBool::new(false),
         draining: AtomicBool::new(false),
         interrupted,
@@ -77,6 +79,7 @@ pub fn run(settings: &Settings) -> bool {
         if !flat {
             soak.ledger.wrong_fact(&memory);
         }
+        guards::check_burst(&soak);
         drain(&soak, server);
         verify(&soak, &postgres, &mut report);
     }
@@ -100,8 +103,9 @@ fn server(proxy: &Proxy, identity: &Identity) -> (Server, Ways) {
         proxy.address
     );
     let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+    let routes = ROUTES.replace("SECRET", &identity.secret());
     let plain = ["--listen", "http://127.0.0.1:0"];
-    let mut server = Server::start(ROUTES, &url, &[FLAGS, &tls, &plain].concat());
+    let mut server = Server::start(&routes, &url, &[FLAGS, &tls, &plain].concat());
     let [plain, tls] = ["http", "https"].map(|scheme| server.listens_on(scheme));
     let ways = Ways::new(plain, tls, &identity.roots());
     (server, ways)
@@ -260,6 +264,7 @@ fn drain(soak: &Arc<Soak>, mut server: Server) {
 fn verify(soak: &Soak, postgres: &Cluster, report: &mut String) {
     let (writes, done) = soak.writes.totals();
     let compared = soak.writes.verify(postgres, &soak.ledger);
+    soak.limit.verify(&soak.ledger);
     let _ = writeln!(
         report,
         "{writes} writes, {done} acknowledged; {compared} facts compared with the database"
@@ -276,6 +281,11 @@ fn describe(soak: &Soak, recoveries: &Recoveries, report: &mut String) {
         ledger.counted(Outcome::Excused),
         ledger.counted(Outcome::Ended),
         ledger.health_slowest()
+    );
+    let (admitted, refused) = soak.limit.counts();
+    let _ = writeln!(
+        report,
+        "{admitted} let in by the limit that is reached, {refused} refused"
     );
     let (full, resumed) = soak.ways.handshakes();
     let _ = writeln!(

@@ -7,6 +7,8 @@ pub const ITEMS: usize = 1000;
 pub const BULKY: usize = 100;
 /// Rows of the table that DDL is done to.
 pub const CHANGING: usize = 100;
+/// Rows of each tenant.
+pub const OWNED: usize = 100;
 /// Counters that clients increase; the first [`OWN_COUNTERS`] have one writer each.
 pub const COUNTERS: usize = 32;
 /// See [`COUNTERS`].
@@ -19,6 +21,9 @@ pub const ACCOUNTS: usize = 4;
 /// No write is made unique by the database but `reservations`: one that was done twice must show.
 pub const SCHEMA: &str = "
 create role soak login password 'of the soak';
+create role soak_agent;
+create role soak_public;
+grant soak_agent, soak_public to soak;
 
 create table items (
     id int4 primary key, slug text not null unique, tag uuid not null unique, mark text not null
@@ -42,6 +47,13 @@ insert into stock values (0, 20), (1, 200), (2, 1000000), (3, 1000000);
 create table accounts (id int4 primary key, n int8 not null);
 insert into accounts select n, 0 from generate_series(0, 3) n;
 
+create table owned (tenant text not null, id int4 not null, mark text not null, primary key (tenant, id));
+insert into owned
+select 't' || t, n, 't' || t || '-mark-' || n from generate_series(0, 2) t, generate_series(1, 100) n;
+alter table owned enable row level security;
+create policy of_tenant on owned to soak_agent using
+    (tenant = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'tenant');
+
 create function refuse(id int4) returns int4 language plpgsql as
 $$ begin raise exception 'refused %', id; end $$;
 
@@ -57,6 +69,7 @@ $$ begin
 end $$;
 
 grant select, insert, update on all tables in schema public to soak;
+grant select on owned to soak_agent, soak_public;
 analyze;
 ";
 
@@ -100,11 +113,32 @@ pub const FLAGS: &[&str] = &[
     "600",
 ];
 
-/// A route of every kind.
+/// A route of every kind; `SECRET` is where the secret of tokens is.
 pub const ROUTES: &str = r#"
 [api]
 title = "Soak"
 version = "1"
+
+[cors]
+allow_origins = ["https://*.soak.example", "http://localhost:*"]
+
+[auth]
+database_roles = ["soak_agent", "soak_public"]
+
+[auth.jwt]
+algorithms = ["HS256"]
+secret_file = "SECRET"
+
+[rate_limit.generous]
+requests = 1000000
+per = "1s"
+
+[rate_limit.scarce]
+requests = 600
+per = "1m"
+burst = 20
+key = "route"
+on_store_failure = "deny"
 
 [lane.slow]
 connections = 2
@@ -121,6 +155,8 @@ connections = 2
 name = "item"
 method = "GET"
 path = "/items/{id}"
+auth = "jwt"
+settings = []
 result = "one"
 not_found = "No such item"
 sql = "select id, mark from items where id = :id"
@@ -129,6 +165,9 @@ sql = "select id, mark from items where id = :id"
 name = "item_of_slug"
 method = "GET"
 path = "/slugs/{slug}"
+auth = "jwt"
+settings = []
+rate_limit = "generous"
 result = "one"
 sql = "select slug, mark from items where slug = :slug"
 
@@ -136,6 +175,7 @@ sql = "select slug, mark from items where slug = :slug"
 name = "item_of_tag"
 method = "GET"
 path = "/tags/{tag}"
+rate_limit = "generous"
 result = "one"
 sql = "select tag, mark from items where tag = :tag"
 
@@ -152,6 +192,8 @@ first = { in = "query", ge = 1, le = 991 }
 name = "mark"
 method = "GET"
 path = "/marks/{id}"
+auth = "jwt"
+settings = ["claims"]
 result = "scalar"
 sql = "select mark from items where id = :id"
 
@@ -159,6 +201,7 @@ sql = "select mark from items where id = :id"
 name = "item_alone"
 method = "GET"
 path = "/alone/{id}"
+auth = "jwt"
 result = "one"
 batch = false
 sql = "select id, mark from items where id = :id"
@@ -167,6 +210,8 @@ sql = "select id, mark from items where id = :id"
 name = "look_up"
 method = "POST"
 path = "/look-up"
+auth = "jwt"
+settings = []
 result = "one"
 read_only = true
 sql = "select id, mark, :note::text as note from items where id = :id"
@@ -178,6 +223,8 @@ note = { in = "body" }
 name = "bulky"
 method = "GET"
 path = "/bulky/{id}"
+auth = "jwt"
+settings = []
 result = "one"
 sql = "select id, body from bulky where id = :id"
 
@@ -185,6 +232,8 @@ sql = "select id, body from bulky where id = :id"
 name = "changing"
 method = "GET"
 path = "/changing/{id}"
+auth = "jwt"
+settings = []
 result = "one"
 sql = "select * from changing where id = :id"
 
@@ -192,6 +241,8 @@ sql = "select * from changing where id = :id"
 name = "refuse"
 method = "GET"
 path = "/refusals/{id}"
+auth = "jwt"
+settings = ["method", "claims"]
 result = "one"
 read_only = true
 sql = "select refuse(:id) as id"
@@ -236,6 +287,8 @@ seconds = { in = "query" }
 name = "counter"
 method = "GET"
 path = "/counters/{id}"
+auth = "jwt"
+settings = []
 result = "one"
 sql = "select id, n from counters where id = :id"
 
@@ -243,6 +296,8 @@ sql = "select id, n from counters where id = :id"
 name = "increase"
 method = "POST"
 path = "/counters/{id}"
+auth = "jwt"
+settings = []
 result = "one"
 sql = "update counters set n = n + 1 where id = :id returning id, n"
 
@@ -250,6 +305,7 @@ sql = "update counters set n = n + 1 where id = :id returning id, n"
 name = "add_token"
 method = "POST"
 path = "/tokens/{token}"
+auth = "jwt"
 result = "one"
 status = 201
 sql = "insert into tokens (token) values (:token) returning token"
@@ -258,6 +314,8 @@ sql = "insert into tokens (token) values (:token) returning token"
 name = "put_token"
 method = "PUT"
 path = "/tokens/{token}"
+auth = "jwt"
+settings = []
 result = "exec"
 sql = "insert into tokens (token) values (:token)"
 
@@ -273,6 +331,8 @@ read_only = false
 name = "reserve"
 method = "POST"
 path = "/reservations/{token}"
+auth = "jwt"
+settings = ["claims"]
 result = "one"
 status = 201
 not_found = "Reserved already"
@@ -296,4 +356,30 @@ result = "one"
 lane = "locks"
 read_only = false
 sql = "select transfer(:source, :target) as source"
+
+[[route]]
+name = "owned"
+method = "GET"
+path = "/owned/{id}"
+result = "one"
+auth = "jwt"
+database_role = "claim:role"
+settings = ["claims"]
+sql = "select id, tenant, mark from owned where id = :id"
+
+[[route]]
+name = "nobodys"
+method = "GET"
+path = "/nobodys/{id}"
+result = "scalar"
+database_role = "soak_public"
+sql = "select count(*)::int4 from owned where id = :id"
+
+[[route]]
+name = "scarce"
+method = "GET"
+path = "/scarce/{id}"
+result = "one"
+rate_limit = "scarce"
+sql = "select id, mark from items where id = :id"
 "#;

@@ -5,6 +5,7 @@ mod writes;
 
 use crate::Soak;
 use crate::allowed::Class;
+use crate::guards::{Marks, TENANTS, credential};
 use crate::support::random::Random;
 use crate::ways::Way;
 use crate::writes::Write;
@@ -23,6 +24,8 @@ pub struct Ask {
     /// The id that an error has to name.
     pub id: String,
     pub write: Option<Write>,
+    /// What the answer has to say beside it.
+    pub marks: Marks,
 }
 
 /// The right answer, where no fault excuses another one.
@@ -43,6 +46,8 @@ pub enum Expect {
     ReservedOrNot(u64),
     /// What is left of a stock, or that it is sold out.
     Stock(usize),
+    /// 200 and this body, or past the limit.
+    Limited(Vec<u8>),
     /// Success with this body, or a deadlock.
     UnlessDeadlock(Vec<u8>),
 }
@@ -63,6 +68,9 @@ pub struct Asks<'a> {
     pub random: Random,
     pub way: Way,
     pub name: String,
+    pub tenant: &'static str,
+    /// The line that says so.
+    pub credential: String,
     number: usize,
 }
 
@@ -84,6 +92,10 @@ const READS: &[(usize, Make)] = &[
     (30, |asks| asks.refusal()),
     (25, |asks| asks.nap()),
     (50, |asks| asks.counter()),
+    (60, |asks| asks.owned()),
+    (20, |asks| asks.nobodys()),
+    (25, |asks| asks.unauthorized()),
+    (10, |asks| asks.preflight()),
     (20, |asks| asks.head()),
     (50, |asks| asks.no_such()),
     (20, |asks| asks.invalid()),
@@ -104,9 +116,12 @@ const WRITES_PERCENT: usize = 10;
 
 impl<'a> Asks<'a> {
     pub fn new(soak: &'a Soak, name: &str, way: Way) -> Asks<'a> {
+        let tenant = TENANTS[name.bytes().map(usize::from).sum::<usize>() % TENANTS.len()];
         Asks {
             soak,
             way,
+            tenant,
+            credential: credential(tenant),
             random: Random::stream(soak.seed, name),
             name: name.to_owned(),
             number: 0,
@@ -195,8 +210,14 @@ impl<'a> Asks<'a> {
     ) -> Ask {
         self.number += 1;
         let id = format!("{}-{}", self.name, self.number);
+        let (origin, credential) = (self.origin(), &self.credential);
+        let from = match origin {
+            "" => String::new(),
+            origin => format!("Origin: {origin}\r\n"),
+        };
         let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: soak\r\nX-Request-ID: {id}\r\n{fields}\r\n"
+            "{method} {target} HTTP/1.1\r\nHost: soak\r\nX-Request-ID: {id}\r\n\
+             {from}{credential}{fields}\r\n"
         );
         Ask {
             head_bytes: head.len(),
@@ -207,6 +228,7 @@ impl<'a> Asks<'a> {
             closes: false,
             id,
             write: None,
+            marks: Marks::of(method, target, origin),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Ask, Asks, Expect};
 use crate::allowed::Class;
-use crate::schema::{BULKY, CHANGING, ITEMS};
-use crate::writes::shared_counters;
+use crate::schema::{BULKY, CHANGING, ITEMS, OWNED};
+use crate::writes::{Write, shared_counters};
 
 impl Asks<'_> {
     pub fn health(&mut self) -> Ask {
@@ -158,6 +158,72 @@ impl Asks<'_> {
         let least = self.soak.writes.seen(id);
         let expect = Expect::Counter { id, least };
         self.bare("GET", &format!("/counters/{id}"), Class::Counter, expect)
+    }
+
+    /// A row that each tenant has one of.
+    pub(super) fn owned(&mut self) -> Ask {
+        let (id, tenant) = (self.random.between(1, OWNED), self.tenant);
+        let body = format!(r#"{{"id":{id},"tenant":"{tenant}","mark":"{tenant}-mark-{id}"}}"#);
+        let target = format!("/owned/{id}");
+        self.bare("GET", &target, Class::Read, Expect::json(body))
+    }
+
+    /// The same rows for a role that sees none of them, whoever asks.
+    pub(super) fn nobodys(&mut self) -> Ask {
+        let target = format!("/nobodys/{}", self.random.between(1, OWNED));
+        self.bare("GET", &target, Class::Read, Expect::json("0"))
+    }
+
+    /// With a limit that is reached.
+    pub fn scarce(&mut self) -> Ask {
+        let id = self.random.between(1, ITEMS);
+        let expect = Expect::Limited(self.item_body(id).into());
+        self.bare("GET", &format!("/scarce/{id}"), Class::Read, expect)
+    }
+
+    /// Something for those alone who say who they are, by one who does not; what would be written is not.
+    pub(super) fn unauthorized(&mut self) -> Ask {
+        let wrong = self.no_credential();
+        let right = std::mem::replace(&mut self.credential, wrong);
+        let token = self.soak.writes.token();
+        let (method, target) = *self.random.pick(&[
+            ("GET", "/items/1"),
+            ("GET", "/slugs/slug-1"),
+            ("GET", "/owned/1"),
+            ("GET", "/items/abc"),
+            ("POST", "/tokens/"),
+        ]);
+        let expect = Expect::error(401, "Unauthorized");
+        let ask = match method {
+            "GET" => self.bare(method, target, Class::Local, expect),
+            _ => {
+                let target = format!("{target}{token}");
+                let mut ask = self.with_body(method, &target, "", Class::Local, expect);
+                ask.write = Some(Write::RefusedToken(token));
+                ask
+            }
+        };
+        self.credential = right;
+        ask
+    }
+
+    /// A page asks whether it may ask.
+    pub(super) fn preflight(&mut self) -> Ask {
+        let expect = Expect::Exactly(204, Vec::new());
+        let fields = "Access-Control-Request-Method: GET\r\n";
+        let mut ask = self.build(
+            "OPTIONS",
+            "/items/1",
+            Class::Local,
+            expect,
+            (fields, Vec::new()),
+        );
+        if ask.bytes.windows(7).all(|bytes| bytes != b"Origin:") {
+            ask.expect = Expect::Allow("GET, HEAD, OPTIONS");
+        } else if ask.marks.origin.is_none() {
+            ask.expect = Expect::error(403, "CORS: origin not allowed");
+        }
+        ask
     }
 
     pub(super) fn head(&mut self) -> Ask {

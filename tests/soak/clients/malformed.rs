@@ -2,6 +2,7 @@
 
 use crate::allowed::Class;
 use crate::asks::{Ask, Asks, Expect};
+use crate::guards::Marks;
 use crate::talk::{Manner, connect, round};
 
 /// What is sent, and the status that it has to get (RFC 9112, and `http::Fault` for the choices).
@@ -103,6 +104,7 @@ fn malformed(asks: &mut Asks<'_>, bytes: String, status: u16) -> Ask {
         closes: true,
         id: "malformed".to_owned(),
         write: None,
+        marks: Marks::default(),
     }
 }
 

@@ -74,3 +74,22 @@ pub fn ask_overdue(mut asks: Asks<'_>) {
         soak.pause(asks.random.millis(0, 300));
     }
 }
+
+/// A route that is asked more often than its limit admits; nobody else does.
+pub fn ask_limited(mut asks: Asks<'_>) {
+    let soak = asks.soak;
+    while soak.goes_on() {
+        let Some(mut line) = connect(&mut asks) else {
+            return;
+        };
+        for _ in 0..asks.random.between(1, 30) {
+            let count = asks.random.between(1, 12);
+            let batch: Vec<Ask> = (0..count).map(|_| asks.scarce()).collect();
+            let open = round(soak, &mut line, &batch, &mut asks.random, Manner::default());
+            if !open || !soak.goes_on() {
+                break;
+            }
+            soak.pause(asks.random.millis(0, 400));
+        }
+    }
+}

@@ -24,6 +24,7 @@ const CLIENTS: &[(&str, usize, usize, Client)] = &[
     ("mixed", 4, 3, mixed::pipeline),
     ("writer", 2, 1, writing::write_in_sequence),
     ("transfer", 1, 1, writing::transfer),
+    ("limited", 1, 1, mixed::ask_limited),
     ("overdue", 1, 0, mixed::ask_overdue),
     ("deep", 1, 1, mixed::pipeline_deeply),
     ("malformed", 1, 1, malformed::send_malformed),

@@ -11,7 +11,7 @@ use crate::wire::{Broken, Line};
 
 /// What may be answered to anything at all that asks for no slow route: never a 500.
 const STATUSES: &[u16] = &[
-    100, 200, 204, 400, 404, 405, 408, 413, 414, 415, 417, 422, 431, 501, 505,
+    100, 200, 204, 400, 401, 404, 405, 408, 413, 414, 415, 417, 422, 431, 501, 505,
 ];
 
 /// Sends what may or may not be requests, and reads until the end.
