@@ -249,6 +249,12 @@ fn check_header(faults: &mut Faults<'_>, text: &Place<&str>) {
             "Authorization holds a scheme and its parameters, and an API key is not one",
             "such as header = \"x-api-key\"",
         );
+    } else if name.eq_ignore_ascii_case("x-request-id") {
+        faults.add_with_help(
+            text.span.clone(),
+            "X-Request-ID is sent back and told to the log, and an API key must not be",
+            "such as header = \"x-api-key\"",
+        );
     }
 }
 

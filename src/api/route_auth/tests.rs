@@ -233,6 +233,10 @@ fn faults_of_the_tables() {
             "an API key is not one",
         ),
         (
+            "[auth.api_key]\nhashes_file = \"k\"\nheader = \"X-Request-Id\"\n",
+            "sent back and told to the log",
+        ),
+        (
             "[auth]\ndatabase_roles = \"a\"\n",
             "must be a list of roles",
         ),
