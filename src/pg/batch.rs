@@ -400,7 +400,7 @@ impl Database {
         match flight.answer.wait().await {
             End::Lost(reason) => link.lose(&session, &reason),
             End::Refused(_, refusal) if refusal.is_timeout() => {
-                self.tell_refusal(batcher.route, &refusal);
+                self.tell_refusal(batcher.route, None, &refusal);
                 return false;
             }
             End::Refused(stage, refusal) if refusal.is_stale(stage) => {

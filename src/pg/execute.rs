@@ -17,6 +17,7 @@ use super::statements::{Description, Prepared};
 use super::wire::{End, Stage};
 use crate::api::Bound;
 use crate::error::Failure;
+use crate::guard::RequestId;
 use crate::limits;
 
 /// What a statement gave.
@@ -42,6 +43,7 @@ pub struct Running {
 #[derive(Clone, Copy)]
 struct Request<'a> {
     route: usize,
+    id: &'a RequestId,
     description: &'a Rc<Description>,
     bound: &'a Bound,
     /// What Postgres is told of it, each time that it is sent.
@@ -96,10 +98,11 @@ impl Retries {
 
 impl Database {
     /// Runs a route's statement with bound parameters: in a batch where the route has them. `session` is what
-    /// the route's transaction is to have, to the letter.
+    /// the route's transaction is to have, to the letter. The log knows the request by `id`.
     pub async fn execute(
         self: &Rc<Self>,
         route: usize,
+        id: &RequestId,
         description: Rc<Description>,
         bound: Bound,
         running: Option<&Running>,
@@ -108,12 +111,20 @@ impl Database {
         let declared = self.api.routes[route].transaction.as_ref();
         if declared.map(|it| it.settings) != session.as_ref().map(|it| it.settings()) {
             // Nothing runs as somebody else, whatever fault of ours it comes from.
-            tracing::error!(route, "a request came without the settings of its route");
+            self.tell(route, "no settings", |name| {
+                let request_id = id.as_str();
+                tracing::error!(
+                    route = name,
+                    request_id,
+                    "a request came without the settings of its route"
+                );
+            });
             return Err(Failure::Internal);
         }
         if !description.is_batched() {
             let request = Request {
                 route,
+                id,
                 description: &description,
                 bound: &bound,
                 session: session.as_ref(),
@@ -137,6 +148,7 @@ impl Database {
             Outcome::Alone(mut alone) => {
                 let request = Request {
                     route,
+                    id,
                     description: &description,
                     bound: &member.bound,
                     session: member.session.as_ref(),
@@ -214,7 +226,7 @@ impl Database {
             Attempt::Stale(_, Some(refusal)) if retries.stale => {
                 // It prepares and is refused all the same: for what a function says that is called
                 // while the statement is planned.
-                self.tell_refusal(route, &refusal);
+                self.tell_refusal(route, Some(request.id), &refusal);
                 Err(match refusal.is_undefined() {
                     true => refusal.failure(),
                     false => Failure::NotPrepared,
@@ -341,15 +353,15 @@ impl Database {
         self.routes[route].note_time(taken);
         permit.lane.note_time(taken, now - sent);
         match answer {
-            (End::Complete, rows) => self.accept(route, prepared, rows, (sent, now)),
+            (End::Complete, rows) => self.accept(request, prepared, rows, (sent, now)),
             (End::Refused(Stage::Settings, refusal), _) => {
-                Err(self.settings_refused(permit, route, &refusal))
+                Err(self.settings_refused(permit, request, &refusal))
             }
             (End::Refused(stage, refusal), _) => {
                 if refusal.is_read_only() && self.target.wants_writes() {
                     permit.link.retire_if_old(self.ring.now());
                 }
-                Err(self.classify(route, prepared, stage, refusal))
+                Err(self.classify(request, prepared, stage, refusal))
             }
             (End::Lost(reason), _) => {
                 // Nobody else is to be given what is left of the connection.
@@ -362,11 +374,12 @@ impl Database {
     /// The answer that complete rows are, unless one of them could not be taken.
     fn accept(
         &self,
-        route: usize,
+        request: Request<'_>,
         prepared: Rc<Prepared>,
         rows: Rows,
         asked: (Instant, Instant),
     ) -> Result<Answered, Attempt> {
+        let (route, request_id) = (request.route, request.id.as_str());
         match rows.fault {
             None => Ok(Answered {
                 rows: rows.count,
@@ -375,7 +388,12 @@ impl Database {
             }),
             Some(RowFault::Misread(error)) => {
                 self.tell(route, "misread", |name| {
-                    tracing::error!(route = name, error, "a column could not be encoded");
+                    tracing::error!(
+                        route = name,
+                        error,
+                        request_id,
+                        "a column could not be encoded"
+                    );
                 });
                 Err(Attempt::Misread(prepared))
             }
@@ -386,6 +404,7 @@ impl Database {
                         route = name,
                         rows = rows.count,
                         rows_max,
+                        request_id,
                         "the result is larger than the route allows"
                     );
                 });
@@ -394,18 +413,31 @@ impl Database {
         }
     }
 
-    /// Tells the log of a refusal that is no fault of the client's.
-    pub(super) fn tell_refusal(&self, route: usize, refusal: &Refusal) {
+    /// Tells the log of a refusal that is no fault of the client's. Of a batch it is nobody's alone.
+    pub(super) fn tell_refusal(&self, route: usize, id: Option<&RequestId>, refusal: &Refusal) {
         let Refusal { state, message, .. } = refusal;
         if refusal.failure().answer().0 >= 500 {
             self.tell(route, state, |name| {
-                tracing::error!(route = name, state, message, "statement failed");
+                let request_id = id.map(RequestId::as_str);
+                tracing::error!(
+                    route = name,
+                    state,
+                    error = message,
+                    request_id,
+                    "statement failed"
+                );
             });
         }
     }
 
     /// The settings of a request were refused, and so its statement was not looked at.
-    fn settings_refused(&self, permit: &Permit, route: usize, refusal: &Refusal) -> Attempt {
+    fn settings_refused(
+        &self,
+        permit: &Permit,
+        request: Request<'_>,
+        refusal: &Refusal,
+    ) -> Attempt {
+        let Request { route, id, .. } = request;
         let Refusal { state, message, .. } = refusal;
         match state.as_str() {
             // Somebody has dropped all statements of the session (DEALLOCATE ALL): start afresh.
@@ -416,17 +448,19 @@ impl Database {
             // A role that is gone, or that the login role may no longer become.
             "22023" | "42501" | "42704" => {
                 self.tell(route, "settings", |name| {
+                    let request_id = id.as_str();
                     tracing::error!(
                         route = name,
                         state,
-                        message,
+                        error = message,
+                        request_id,
                         "a request's settings were refused"
                     );
                 });
                 Attempt::Failed(Failure::NotPrepared)
             }
             _ => {
-                self.tell_refusal(route, refusal);
+                self.tell_refusal(route, Some(id), refusal);
                 Attempt::Failed(refusal.failure())
             }
         }
@@ -434,18 +468,19 @@ impl Database {
 
     fn classify(
         &self,
-        route: usize,
+        request: Request<'_>,
         prepared: Rc<Prepared>,
         stage: Stage,
         refusal: Refusal,
     ) -> Attempt {
+        let Request { route, id, .. } = request;
         let read_only = self.api.routes[route].read_only;
         // Past Bind it comes from within a function, and what ran before it may have been committed.
         if refusal.is_stale(stage) && (stage == Stage::Bind || read_only) {
             return Attempt::Stale(Some(prepared), Some(refusal));
         }
         let failure = refusal.failure();
-        self.tell_refusal(route, &refusal);
+        self.tell_refusal(route, Some(id), &refusal);
         match refusal.state.as_str() {
             "40001" | "40P01" => Attempt::Conflict(failure),
             _ => Attempt::Failed(failure),

@@ -8,7 +8,8 @@ use crate::told::Cause;
 
 impl Database {
     /// Has `line` tell the log of a route's failure, unless it has been told of that cause. `line` is
-    /// given the route's name.
+    /// given the route's name. Which request it was that failed is said of the first alone: the others
+    /// say it themselves where the log is told of each (`--log debug`, the access log).
     pub(super) fn tell(&self, route: usize, what: &str, line: impl FnOnce(&str)) {
         if self.told.is_news(route, what) {
             line(&self.api.routes[route].name);

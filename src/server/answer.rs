@@ -326,7 +326,7 @@ impl Core {
         } = work;
         let answered = self
             .database
-            .execute(route, description.clone(), bound, running, session)
+            .execute(route, id, description.clone(), bound, running, session)
             .await;
         if let Some(held) = held {
             self.database.leave(held.admitted, answered.as_ref().err());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pinion::api::{self, Api, Bound, Input, Setting, Settings, Transaction};
 use pinion::config;
 use pinion::error::Failure;
+use pinion::guard::RequestId;
 use pinion::guard::auth::{Claims, Identity, Scheme};
 use pinion::metrics::{Recorder, Snapshot};
 use pinion::pg::execute::Running;
@@ -264,9 +265,10 @@ impl Core {
         let mut bound = Bound::default();
         let is_bound = description.plan.bind(&input, &mut bound).is_ok();
         assert!(is_bound, "{route}/{capture} does not bind");
+        let id = RequestId::made(Duration::ZERO);
         let answered = self
             .database
-            .execute(index, description, bound, running, session)
+            .execute(index, &id, description, bound, running, session)
             .await?;
         Ok(String::from_utf8(answered.body).expect("text"))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pinion::error::Failure;
+use pinion::guard::RequestId;
 use pinion::pg::execute::Running;
 
 use crate::fixture::{SCHEMA, Who, api, json, on_one_connection};
@@ -123,9 +124,9 @@ fn a_request_without_its_routes_settings_does_not_run() {
         // Of another route, which is told of less; and none at all.
         for session in [core.session("nap", &one), None] {
             let bound = pinion::api::Bound::default();
-            let execute = core
-                .database
-                .execute(index, description.clone(), bound, None, session);
+            let id = RequestId::made(Duration::ZERO);
+            let database = &core.database;
+            let execute = database.execute(index, &id, description.clone(), bound, None, session);
             assert_eq!(execute.await.err(), Some(Failure::Internal));
         }
     });

@@ -262,7 +262,7 @@ where
         loop {
             match std::task::ready!(self.poll_message(context)) {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
-                    tracing::debug!(message = notice.message(), "notice from Postgres");
+                    tracing::debug!(words = notice.message(), "notice from Postgres");
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(connect::Error::from(error).to_string()),
