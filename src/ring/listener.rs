@@ -28,6 +28,9 @@ const BURST_MAX: usize = 64;
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
+/// The log is told of errors as often as this at the most.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
 /// A listening socket of this core. Dropping it closes it.
 pub struct Listener {
     ring: Rc<Ring>,
@@ -50,8 +53,10 @@ pub(super) struct State {
     /// Not before this; set after an error.
     retry_at: Cell<Option<Instant>>,
     back_off: Cell<Duration>,
-    /// The log has been told of errors that have not ended.
+    /// The log has been told of errors that have not ended, and when it last was: places that come and go
+    /// by the dozen are no news each time.
     told: Cell<bool>,
+    told_at: Cell<Option<Instant>>,
 }
 
 impl Listener {
@@ -77,6 +82,7 @@ impl Listener {
                 retry_at: Cell::new(None),
                 back_off: Cell::new(BACK_OFF_MIN),
                 told: Cell::new(false),
+                told_at: Cell::new(None),
             });
             made = Some(state.clone());
             Held::Listener(state)
@@ -155,7 +161,11 @@ impl Listener {
         let pause = state.back_off.get();
         state.retry_at.set(Some(self.ring.now() + pause));
         state.back_off.set((pause * 2).min(BACK_OFF_MAX));
-        if !state.told.replace(true) {
+        let now = self.ring.now();
+        let is_news = |at| now.saturating_duration_since(at) >= TELL_AGAIN;
+        if !state.told.get() && state.told_at.get().is_none_or(is_news) {
+            state.told.set(true);
+            state.told_at.set(Some(now));
             tracing::warn!(%error, "can't accept connections: trying again until it works");
         }
     }
