@@ -344,6 +344,27 @@ pub struct Machine {
         help_heading = "Logs"
     )]
     pub log_format: LogFormat,
+    /// Which requests have a line in the log: off, or of these, with commas: all; errors (from 400,
+    /// or errors=STATUS); sample=RATE, decided by the request's id; route=NAME, except=NAME; query,
+    /// to have it beside the path
+    #[arg(
+        long,
+        env = "PINION_ACCESS_LOG",
+        value_name = "WHICH",
+        default_value = "off",
+        help_heading = "Logs"
+    )]
+    pub access_log: String,
+    /// How long a request may take, once it is there whole, before the log is told of it; 0s for never
+    #[arg(long, env = "PINION_SLOW_LOG", value_name = "TIME", value_parser = duration::parse,
+          default_value = "1s", help_heading = "Logs")]
+    pub slow_log: Duration,
+    /// Tell path, query and body of slow requests as well: all that clients send there, their
+    /// secrets included, is then in the log
+    #[arg(long, env = "PINION_SLOW_LOG_PARAMS", value_name = "BOOL", default_value_t = false,
+          action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+          help_heading = "Logs")]
+    pub slow_log_params: bool,
 }
 
 /// Which core a connection goes to.

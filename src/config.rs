@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::cli::{LogFormat, Machine, Steer};
 use crate::duration;
 use crate::http::HeadLimits;
+use crate::log::{self, Access};
 pub use histograms::Histograms;
 pub use tls::{ClientAuth, Tls, TlsClient, TlsVersion};
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub log: String,
     /// Log form.
     pub log_format: LogFormat,
+    /// Which requests the log is told of.
+    pub request_log: log::Settings,
 }
 
 /// Where to serve: a TCP address or the path of a unix socket.
@@ -183,6 +186,7 @@ impl Config {
             histograms: histograms::from_flags(flags)?,
             log: flags.log.clone(),
             log_format: flags.log_format,
+            request_log: request_log(flags)?,
         })
     }
 }
@@ -251,6 +255,17 @@ fn timeouts(flags: &Machine) -> Result<Timeouts, Error> {
         body: flags.body_timeout,
         write: flags.write_timeout,
         drain: flags.drain_timeout,
+    })
+}
+
+fn request_log(flags: &Machine) -> Result<log::Settings, Error> {
+    let text = &flags.access_log;
+    let access = Access::parse(text);
+    let access = access.map_err(|fault| Error(format!("--access-log {text}: {fault}")))?;
+    Ok(log::Settings {
+        access,
+        slow: Some(flags.slow_log).filter(|threshold| !threshold.is_zero()),
+        slow_params: flags.slow_log_params,
     })
 }
 
@@ -443,6 +458,7 @@ mod tests {
             ("--statement-timeout", "500us"),
             ("--keep-alive", "0s"),
             ("--acquire-timeout", "0s"),
+            ("--access-log", "sample=2"),
         ] {
             let error = config(&[flag, value]).unwrap_err();
             assert!(error.to_string().starts_with(flag), "{error}");

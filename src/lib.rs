@@ -48,6 +48,8 @@ pub mod json;
 
 pub mod metrics;
 
+pub mod log;
+
 pub mod error;
 
 pub mod duration;

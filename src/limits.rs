@@ -407,3 +407,15 @@ pub const HISTOGRAMS_KEPT_MAX: usize = 100_000;
 /// How long they are kept: this week's can be compared with the last one's where they are rare. Flag
 /// `--histogram-max-age`.
 pub const HISTOGRAM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+// ---- Logs ----
+
+/// Bytes of log lines that wait to be written; past it lines are dropped and counted. Some 30,000 lines of the
+/// access log.
+pub const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long the end of the process waits for the log to be written, as nobody may be reading it.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// Lines of slow requests in a second, of one core; more are counted together.
+pub const SLOW_LINES_PER_SECOND: u32 = 10;

@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
 
 use crate::api::{self, Api};
 use crate::check;
-use crate::cli::{ApiFlags, Check, Cli, Command, Demo, LogFormat, Serve};
+use crate::cli::{ApiFlags, Check, Cli, Command, Demo, Serve};
 use crate::config::Config;
 use crate::demo;
 use crate::guard::auth::jwt::Source;
 use crate::guard::rate_limit;
+use crate::log;
+use crate::metrics::Snapshot;
 use crate::pg::connect;
 use crate::pg::url::{self, Target};
 use crate::ring;
@@ -28,6 +30,7 @@ type Fault = Box<dyn std::error::Error>;
 /// Runs one command. 0: a clean stop; 1: a fault of the configuration or at start-up, told on
 /// stderr. (Faults of usage, 2, end in the parser.)
 pub fn run(cli: Cli) -> ExitCode {
+    let _last = log::FlushAtEnd;
     let outcome = match cli.command {
         Command::Serve(serve) => run_serve(&serve),
         Command::Demo(demo) => run_demo(&demo),
@@ -43,7 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
             } else {
                 "error: "
             };
-            eprintln!("{prefix}{}", text.trim_end());
+            log::say(Level::ERROR, &format!("{prefix}{}", text.trim_end()));
             ExitCode::FAILURE
         }
     }
@@ -51,7 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn run_serve(flags: &Serve) -> Result<(), Fault> {
     let config = Config::new(&flags.machine)?;
-    start_log(&config)?;
+    log::start(&config.log, config.log_format)?;
     let api = load(&flags.api.routes)?;
     let target = target(&flags.api)?;
     serve(config, api, target, &AtomicBool::new(false))
@@ -67,7 +70,7 @@ fn run_demo(flags: &Demo) -> Result<(), Fault> {
         return Ok(());
     }
     let config = Config::new(&flags.machine)?;
-    start_log(&config)?;
+    log::start(&config.log, config.log_format)?;
     let api = api::load("shop.toml", demo::ROUTES)?;
     let installation = demo::postgres::find_binaries(flags.postgres.as_deref())?;
     let environment = |name: &str| std::env::var(name).ok();
@@ -97,7 +100,7 @@ fn run_shop(
         return Ok(());
     };
     let url = cluster.url();
-    eprintln!("postgres: {url}");
+    log::say(Level::INFO, &format!("postgres: {url}"));
     let run = || {
         let loaded = cluster.ensure_loaded(demo::SCHEMA);
         if unless(interrupted, loaded)?.is_none() {
@@ -123,7 +126,7 @@ fn with_tokens(mut api: Api, data_dir: &Path) -> Result<Api, Fault> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     for tenant in demo::tokens::TENANTS {
         let token = demo::tokens::token(&secret, tenant, now);
-        eprintln!("token for {tenant}: {token}");
+        log::say(Level::INFO, &format!("token for {tenant}: {token}"));
     }
     Ok(api)
 }
@@ -170,6 +173,7 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
 /// interrupted meanwhile.
 fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> Result<(), Fault> {
     check_redis(&config, &api)?;
+    check_access_log(&config, &api)?;
     let (api, target) = (Arc::new(api), Arc::new(target));
     server::prepare()?;
     // Before the first ring is used, so that a machine that can't have one is told why.
@@ -215,6 +219,14 @@ fn check_redis(config: &Config, api: &Api) -> Result<(), Fault> {
     }
 }
 
+/// Routes that the access log names have to be there.
+fn check_access_log(config: &Config, api: &Api) -> Result<(), Fault> {
+    let names = Snapshot::names(api.routes.iter().map(|route| &*route.name));
+    let access = config.request_log.access.as_ref();
+    let checked = access.map_or(Ok(()), |access| access.check(&names));
+    checked.map_err(|fault| format!("--access-log: {fault}").into())
+}
+
 fn load(path: &Path) -> Result<Api, Fault> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("can't read the routes file {}: {error}", path.display()))?;
@@ -226,22 +238,6 @@ fn target(flags: &ApiFlags) -> Result<Target, Fault> {
     let home = environment("HOME").map(std::path::PathBuf::from);
     url::parse(&flags.database_url, &environment, home.as_deref())
         .map_err(|error| format!("--database-url: {error}").into())
-}
-
-fn start_log(config: &Config) -> Result<(), Fault> {
-    let filter = EnvFilter::try_new(&config.log)
-        .map_err(|error| format!("--log {}: {error}", config.log))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => lines
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .with_target(false)
-            .init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
 }
 
 /// Writes to stdout. A reader that has seen enough (`| head`) is no fault.

@@ -76,8 +76,8 @@ fn poll_caught(
     match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => {
-            // What it said and where went to stderr by way of the panic hook.
-            tracing::error!("a task panicked");
+            // What it said and where went to the log by way of the panic hook.
+            tracing::debug!("a task panicked");
             Poll::Ready(Err(Panicked))
         }
     }
