@@ -101,7 +101,7 @@ impl Guards {
 
     /// A request has come in from `peer`.
     pub fn begin(&self, request: &Request<'_>, peer: Peer, clock: Clock) -> Visit {
-        let client = self.proxy.client(request, peer);
+        let client = self.client(request, peer);
         let id = RequestId::of(request, clock.wall);
         Visit {
             client,
@@ -109,6 +109,11 @@ impl Guards {
             identity: None,
             trail: self.trail(id, client, clock),
         }
+    }
+
+    /// Whom a request comes from, by way of trusted proxies.
+    pub fn client(&self, request: &Request<'_>, peer: Peer) -> Peer {
+        self.proxy.client(request, peer)
     }
 
     /// What the answer to bytes that are no request says beside it, or, where its head was read, that to a

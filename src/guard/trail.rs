@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RequestId;
+use crate::log::Note;
 
 /// Field lines that are ready to be sent: each `name: value` and CRLF.
 pub type Lines = Rc<[u8]>;
@@ -16,6 +17,8 @@ pub struct Trail {
     pub id: RequestId,
     /// The route that it is for, once that is known: its number.
     pub route: Option<usize>,
+    /// What the log may have to say of it.
+    pub note: Option<Box<Note>>,
     /// When the core had it whole.
     begun: Instant,
     /// From then to its answer.
@@ -36,6 +39,7 @@ impl Trail {
         Trail {
             id,
             route: None,
+            note: None,
             begun,
             took: Duration::ZERO,
             security,

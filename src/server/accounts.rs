@@ -4,9 +4,12 @@
 use std::time::Instant;
 
 use super::connection::UNSENT_MAX;
+use super::handler::Handler;
+use super::pending::Manner;
 use super::reply::Reply;
 use crate::guard::Trail;
-use crate::metrics::{Closed, Record, Recorder, Timing};
+use crate::log::Answer;
+use crate::metrics::{Closed, Record, Timing};
 
 /// See the head of this file.
 pub(super) struct Accounts {
@@ -15,7 +18,7 @@ pub(super) struct Accounts {
     /// All that is unsent was written in this pass, so the next one hands it to the kernel.
     fresh: bool,
     /// Answers of which the kernel does not have the last byte yet.
-    unrecorded: Vec<Record>,
+    unrecorded: Vec<(Record, Option<Answer>)>,
     /// Why the connection ends.
     closed: Closed,
 }
@@ -52,30 +55,49 @@ impl Accounts {
     }
 
     /// An answer has been written, and so many bytes are unsent.
-    pub(super) fn written(
+    pub(super) fn written<H: Handler>(
         &mut self,
-        recorder: &Recorder,
-        first: Instant,
-        reply: &Reply,
+        handler: &H,
+        manner: Manner,
+        mut reply: Reply,
         unsent: usize,
     ) {
         if reply.panicked {
-            recorder.count(|counters| counters.panics += 1);
+            handler.recorder().count(|counters| counters.panics += 1);
         }
-        let trail = reply.trail.as_deref();
+        let bytes = if manner.head_only {
+            0
+        } else {
+            reply.body.len()
+        };
+        let trail = reply.trail.as_deref_mut();
         let record = Record {
-            route: trail.and_then(|trail| trail.route),
+            route: trail.as_ref().and_then(|trail| trail.route),
             status: reply.status,
             timing: Timing {
-                first,
-                whole: trail.map_or(first, Trail::begun),
+                first: manner.first,
+                whole: trail.as_ref().map_or(manner.first, |trail| trail.begun()),
                 asked: reply.asked,
             },
         };
+        let told = |trail: &mut Trail| Answer {
+            record,
+            bytes,
+            id: trail.id,
+            note: trail.note.take(),
+            took: trail.took(),
+        };
+        let log = handler.request_log();
         if self.fresh && unsent <= UNSENT_MAX {
-            recorder.written(record);
+            handler.recorder().written(record);
+            if let Some(trail) = trail
+                && log.concerns(trail.note.is_some(), trail.begun(), handler.now())
+            {
+                log.written(told(trail));
+            }
         } else {
-            self.unrecorded.push(record);
+            let told = trail.filter(|_| log.is_on()).map(told);
+            self.unrecorded.push((record, told));
         }
     }
 
@@ -85,9 +107,13 @@ impl Accounts {
     }
 
     /// The kernel has all that was written.
-    pub(super) fn handed(&mut self, recorder: &Recorder, now: Instant) {
-        for record in self.unrecorded.drain(..) {
-            recorder.record(&record, now);
+    pub(super) fn handed<H: Handler>(&mut self, handler: &H) {
+        let now = handler.now();
+        for (record, told) in self.unrecorded.drain(..) {
+            handler.recorder().record(&record, now);
+            if let Some(answer) = told {
+                handler.request_log().answered(&answer, now, true);
+            }
         }
     }
 
@@ -102,7 +128,12 @@ impl Accounts {
     }
 
     /// The connection has ended.
-    pub(super) fn end(&self, recorder: &Recorder) {
-        recorder.closed(self.closed);
+    pub(super) fn end<H: Handler>(self, handler: &H) {
+        handler.recorder().closed(self.closed);
+        let untold = self.unrecorded.iter().filter_map(|(_, told)| told.as_ref());
+        for answer in untold {
+            let log = handler.request_log();
+            log.answered(answer, handler.now(), false);
+        }
     }
 }

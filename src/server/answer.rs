@@ -15,6 +15,7 @@ use super::handler::{Handled, Later};
 use super::jwks::Asker;
 use super::rate_limit::Limiter;
 use super::reply::Reply;
+use super::reporting::Books;
 use super::session::{Facts, Forbidden, Sessions};
 use crate::api::{self, Api, BindFault, Bound, Found, Input, Plan, ResultKind, Route};
 use crate::error::Failure;
@@ -22,6 +23,7 @@ use crate::guard::auth::jwt::Fault;
 use crate::guard::auth::{Keys, Reason, Refused};
 use crate::guard::{Clock, Guards, Lines, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Request, normalize_path};
+use crate::log::RequestLog;
 use crate::metrics::{Gauges, Recorder};
 use crate::pg::execute::{Answered, Running};
 use crate::pg::{Admitted, Cause, Database, Description, Session};
@@ -43,7 +45,7 @@ pub struct Core {
     route_lines: Vec<Option<Lines>>,
     database: Rc<Database>,
     load: Rc<Load>,
-    recorder: Rc<Recorder>,
+    books: Books,
     in_flight_max: usize,
     draining: Cell<bool>,
     /// Whom to ask for the keys of tokens that are not known.
@@ -61,7 +63,7 @@ impl Core {
         api: Arc<Api>,
         limiter: Limiter,
         database: Rc<Database>,
-        recorder: Rc<Recorder>,
+        books: Books,
         in_flight_max: usize,
         asker: Option<Asker>,
     ) -> Core {
@@ -78,7 +80,7 @@ impl Core {
             limiter,
             database,
             load,
-            recorder,
+            books,
             in_flight_max,
             draining: Cell::new(false),
             asker,
@@ -90,6 +92,7 @@ impl Core {
     pub fn log_summary(&self) {
         self.database.log_summary();
         self.limiter.log_summary();
+        self.books.log.tell_folded();
     }
 
     /// All that the core had to answer is; it ends when no other core needs it any more, or at `end`.
@@ -116,7 +119,7 @@ impl Core {
         body: &[u8],
         company: usize,
     ) -> Handled {
-        let mut visit = self.guards.begin(request, peer, self.clock());
+        let mut visit = self.begin(peer, request, body);
         let path = normalize_path(request.path());
         if let Some(reply) = self.guard(request, &path, &mut visit.trail) {
             return Handled::Now(reply.ended(visit.trail));
@@ -147,6 +150,14 @@ impl Core {
             (Err(reply), Some(limit)) => self.refuse_later(reply, limit, visit.trail),
             (Err(reply), None) => Handled::Now(reply.ended(visit.trail)),
         }
+    }
+
+    /// A request has come in from `peer`.
+    fn begin(&self, peer: Peer, request: &Request<'_>, body: &[u8]) -> Visit {
+        let mut visit = self.guards.begin(request, peer, self.clock());
+        let (log, client) = (&self.books.log, visit.client.address);
+        visit.trail.note = log.note(Some(request), body, client, &visit.trail.id);
+        visit
     }
 
     /// What Postgres is to be told of a request, or the refusal of one whose role is none here.
@@ -188,7 +199,7 @@ impl Core {
 
     /// An answer that needs no body, for a client that asks before it sends one.
     pub fn refuse_early(&self, peer: Peer, request: &Request<'_>) -> Option<Reply> {
-        let mut visit = self.guards.begin(request, peer, self.clock());
+        let mut visit = self.begin(peer, request, b"");
         let path = normalize_path(request.path());
         let reply = match self.guard(request, &path, &mut visit.trail) {
             Some(reply) => reply,
@@ -209,7 +220,10 @@ impl Core {
         status: u16,
         message: &str,
     ) -> Reply {
-        let trail = self.guards.begin_fault(request, peer, self.clock());
+        let mut trail = self.guards.begin_fault(request, peer, self.clock());
+        let client = request.map_or(peer, |request| self.guards.client(request, peer));
+        let log = &self.books.log;
+        trail.note = log.note(request, b"", client.address, &trail.id);
         Reply::error(status, message, &trail.id, None).ended(trail)
     }
 
@@ -343,7 +357,7 @@ impl Core {
 
     fn failed(&self, route: usize, failure: &Failure, id: &RequestId) -> Reply {
         if failure.is_shed() {
-            self.recorder.shed(route);
+            self.books.recorder.shed(route);
         }
         failed(failure, id)
     }
@@ -361,7 +375,12 @@ impl Core {
 
     /// What the core records its work with.
     pub fn recorder(&self) -> &Recorder {
-        &self.recorder
+        &self.books.recorder
+    }
+
+    /// What the core tells the log of requests with.
+    pub fn request_log(&self) -> &RequestLog {
+        &self.books.log
     }
 
     /// The server is stopping.

@@ -8,6 +8,7 @@ use super::handler::{Handled, Handler};
 use super::reply::Reply;
 use crate::guard::Peer;
 use crate::http::{DATE_BYTES, Request};
+use crate::log::RequestLog;
 use crate::metrics::Recorder;
 
 /// The client of one connection.
@@ -38,6 +39,10 @@ impl Handler for Client {
 
     fn recorder(&self) -> &Recorder {
         self.core.recorder()
+    }
+
+    fn request_log(&self) -> &RequestLog {
+        self.core.request_log()
     }
 
     fn draining(&self) -> bool {

@@ -104,7 +104,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             accounts,
             ..
         } = self;
-        accounts.end(handler.recorder());
+        accounts.end(&*handler);
         // The client's socket goes at once. What was begun for it holds places elsewhere.
         drop(transport);
         poll_fn(|context| pending.poll_abandoned(context)).await;
@@ -196,7 +196,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     fn enqueue(&mut self, handled: Handled, manner: Manner) {
         match handled {
             // First in line: it never waits.
-            Handled::Now(reply) if self.pending.is_empty() => self.write(manner, &reply),
+            Handled::Now(reply) if self.pending.is_empty() => self.write(manner, reply),
             handled => self.pending.push(handled, manner),
         }
     }
@@ -219,13 +219,13 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             && self.flows()
             && let Some((reply, manner)) = self.pending.pop_ready()
         {
-            self.write(manner, &reply);
+            self.write(manner, reply);
             written = true;
         }
         written
     }
 
-    fn write(&mut self, manner: Manner, reply: &Reply) {
+    fn write(&mut self, manner: Manner, reply: Reply) {
         let stopping = self.handler.draining() && self.pending.is_empty();
         let close = reply.close || stopping;
         let envelope = Envelope {
@@ -242,15 +242,15 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             self.accounts.nothing_unsent();
         }
         self.transport.write(|out| reply.write(&envelope, out));
-        let unsent = self.transport.unsent();
-        let recorder = self.handler.recorder();
-        self.accounts.written(recorder, manner.first, reply, unsent);
+        let (unsent, refused) = (self.transport.unsent(), reply.close);
+        let handler = &*self.handler;
+        self.accounts.written(handler, manner, reply, unsent);
         self.deadlines.written(self.handler.now());
         if envelope.persistence == Persistence::Close {
             self.last_read = true;
             if stopping {
                 self.accounts.ends(Closed::Drain);
-            } else if reply.close && self.accounts.end_is_open() {
+            } else if refused && self.accounts.end_is_open() {
                 self.accounts.ends(Closed::Refused);
             }
             // What the client still sends would otherwise reset the connection under the answer; one
@@ -261,8 +261,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
 
     /// The kernel has all that was written.
     fn handed(&mut self) {
-        let now = self.handler.now();
-        self.accounts.handed(self.handler.recorder(), now);
+        self.accounts.handed(&*self.handler);
     }
 
     /// Waits for what the peer does next: more bytes, or reading what it was sent.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::reply::Reply;
 use crate::guard::Trail;
 use crate::http::{DATE_BYTES, Request};
+use crate::log::{self, RequestLog};
 use crate::metrics::Recorder;
 
 /// Who answers requests.
@@ -22,6 +23,8 @@ pub trait Handler {
     fn fault(&self, request: Option<&Request<'_>>, status: u16, message: &str) -> Reply;
     /// What the core records its work with.
     fn recorder(&self) -> &Recorder;
+    /// What the core tells the log of requests with.
+    fn request_log(&self) -> &RequestLog;
     /// The server is stopping: connections end after the answer that they are at.
     fn draining(&self) -> bool;
     /// The time of the pass.
@@ -114,5 +117,7 @@ struct Panicked;
 
 /// What it was about the panic itself has told.
 fn tell(trail: &Trail) {
-    tracing::error!(request_id = %trail.id, "a request's handling panicked");
+    if log::panics::are_told() {
+        tracing::error!(request_id = %trail.id, "a request's handling panicked");
+    }
 }

@@ -5,11 +5,21 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::answer::Core;
-use crate::metrics::{Gauges, Snapshot};
+use crate::log::RequestLog;
+use crate::metrics::{Gauges, Recorder, Snapshot};
 use crate::ring::{Ring, Work};
 
 /// Takes a snapshot to the control thread.
 pub type Deliver = Box<dyn Fn(Box<Snapshot>) + Send>;
+
+/// What a core keeps of its own work.
+#[derive(Clone)]
+pub struct Books {
+    /// For the control thread.
+    pub recorder: Rc<Recorder>,
+    /// For the log.
+    pub log: Rc<RequestLog>,
+}
 
 /// See the head of this file.
 pub struct Reporter {

@@ -19,13 +19,14 @@ use super::client::Client;
 use super::connection::Connection;
 use super::jwks::Asker;
 use super::rate_limit::{Limiter, Seat};
-use super::reporting::{Deliver, Reporter};
+use super::reporting::{Books, Deliver, Reporter};
 use super::secure::Secure;
 use crate::api::Api;
 use crate::config::Config;
 use crate::guard::Peer;
 use crate::guard::auth::Keys;
 use crate::limits;
+use crate::log::RequestLog;
 use crate::metrics::{Recorder, Snapshot};
 use crate::pg::Database;
 use crate::pg::url::Target;
@@ -143,23 +144,29 @@ impl Shard {
             deliver,
             cpu,
         } = self;
-        let recorder = Rc::new(Recorder::new(cpu, names, limits::BATCH_KEYS_MAX));
+        let books = Books {
+            log: Rc::new(RequestLog::new(&config.request_log, names.clone())),
+            recorder: Rc::new(Recorder::new(cpu, names, limits::BATCH_KEYS_MAX)),
+        };
         let reporter = Reporter::new(&ring, deliver);
         ring.on_handed({
-            let recorder = recorder.clone();
-            move |now| recorder.handed(now)
+            let Books { recorder, log } = books.clone();
+            move |now| {
+                recorder.handed(now);
+                log.handed(now);
+            }
         });
         let database = Database::start(
             &ring,
             api.clone(),
             target,
             &config.postgres,
-            recorder.clone(),
+            books.recorder.clone(),
         );
         let limiter = Limiter::start(&ring, &api, seat, config.redis.as_ref());
         let in_flight = config.limits.in_flight;
         let core = Rc::new(Core::new(
-            &ring, api, limiter, database, recorder, in_flight, asker,
+            &ring, api, limiter, database, books, in_flight, asker,
         ));
         core.replace_keys(&keys);
         let house = House::new(config.limits.connections);
@@ -192,6 +199,7 @@ impl Shard {
             }
             if let Some(empty) = lock(&control.empty).take() {
                 reporter.report(&core, house.open.get(), empty);
+                core.request_log().tell_folded();
             }
         }
         core.drain();

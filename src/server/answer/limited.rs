@@ -97,7 +97,8 @@ impl Core {
         let declared = self.limiter.rule(rule);
         let Some(decision) = outcome else {
             self.limiter.count_undecided(rule);
-            self.recorder.count(|counters| counters.store_failures += 1);
+            self.recorder()
+                .count(|counters| counters.store_failures += 1);
             return (declared.on_store_failure == OnStoreFailure::Deny).then(|| {
                 let message = "The rate limit can't be checked";
                 let mut reply = Reply::error(503, message, &trail.id, None);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::guard::cors::{self, Methods, Names, Origins};
 use crate::guard::{self, Clock, Guards, Peer, Trail};
 use crate::http::{DATE_BYTES, ErrorBody, Request, imf_fixdate};
+use crate::log::{self, RequestLog};
 use crate::metrics::{Recorder, Snapshot};
 use crate::server::handler::{Handled, Handler, Later};
 use crate::server::reply::Reply;
@@ -182,11 +183,13 @@ pub struct Script {
 }
 
 /// What the connection says of its work.
-pub struct Books(pub Recorder);
+pub struct Books(pub Recorder, RequestLog);
 
 impl Default for Books {
     fn default() -> Books {
-        Books(Recorder::new(0, Snapshot::names(std::iter::empty()), 1))
+        let names = Snapshot::names(std::iter::empty());
+        let log = RequestLog::new(&log::Settings::default(), names.clone());
+        Books(Recorder::new(0, names, 1), log)
     }
 }
 
@@ -308,6 +311,10 @@ impl Handler for Shared {
 
     fn recorder(&self) -> &Recorder {
         &self.0.books.0
+    }
+
+    fn request_log(&self) -> &RequestLog {
+        &self.0.books.1
     }
 
     fn draining(&self) -> bool {
