@@ -344,7 +344,8 @@ impl Drop for Server {
 /// The address of the URL in a line of the log.
 fn address_in(line: &str) -> SocketAddr {
     let address = line.split("://").nth(1).expect("an address");
-    let address = address.split_whitespace().next().expect("an address");
+    let end = |character: char| character.is_whitespace() || character == '"';
+    let address = address.split(end).next().expect("an address");
     address.parse().expect("an address")
 }
 
