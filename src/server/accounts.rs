@@ -109,7 +109,8 @@ impl Accounts {
     /// The kernel has all that was written.
     pub(super) fn handed<H: Handler>(&mut self, handler: &H) {
         let now = handler.now();
-        for (record, told) in self.unrecorded.drain(..) {
+        // An idle connection keeps no memory for them.
+        for (record, told) in std::mem::take(&mut self.unrecorded) {
             handler.recorder().record(&record, now);
             if let Some(answer) = told {
                 handler.request_log().answered(&answer, now, true);
