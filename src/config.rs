@@ -262,6 +262,9 @@ fn request_log(flags: &Machine) -> Result<log::Settings, Error> {
     let text = &flags.access_log;
     let access = Access::parse(text);
     let access = access.map_err(|fault| Error(format!("--access-log {text}: {fault}")))?;
+    if flags.slow_log_params && flags.slow_log.is_zero() {
+        return Err(Error("--slow-log-params: needs --slow-log".to_owned()));
+    }
     Ok(log::Settings {
         access,
         slow: Some(flags.slow_log).filter(|threshold| !threshold.is_zero()),
@@ -445,6 +448,14 @@ mod tests {
             config.postgres.connections,
             crate::limits::CONNECTIONS_PER_CORE
         );
+    }
+
+    #[test]
+    fn values_of_slow_requests_need_a_log_of_them() {
+        assert!(config(&["--slow-log-params"]).is_ok());
+        assert!(config(&["--slow-log", "0s"]).is_ok());
+        let error = config(&["--slow-log-params", "--slow-log", "0s"]).unwrap_err();
+        assert_eq!(error.to_string(), "--slow-log-params: needs --slow-log");
     }
 
     #[test]

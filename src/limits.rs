@@ -417,5 +417,5 @@ pub const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long the end of the process waits for the log to be written, as nobody may be reading it.
 pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(2);
 
-/// Lines of slow requests in a second, of one core; more are counted together.
-pub const SLOW_LINES_PER_SECOND: u32 = 10;
+/// Lines of slow requests in [`TELL_AGAIN`], of one core; more are counted together. In an outage all are slow.
+pub const SLOW_LINES_MAX: u32 = 10;

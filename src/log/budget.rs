@@ -1,24 +1,27 @@
-//! So many lines a second; the others are counted.
+//! So many lines in a time; the others are counted.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// See the head of this file.
 pub(super) struct Budget {
-    per_second: u32,
-    second: Cell<Option<Instant>>,
-    /// In that second.
+    lines: u32,
+    interval: Duration,
+    /// When the present interval began.
+    begun: Cell<Option<Instant>>,
+    /// In it.
     admitted: Cell<u32>,
-    /// Since it was last asked for.
+    /// Since they were last asked for.
     folded: Cell<u64>,
 }
 
 impl Budget {
-    /// At most `per_second` of them.
-    pub(super) const fn new(per_second: u32) -> Budget {
+    /// At most `lines` of them in an interval.
+    pub(super) const fn new(lines: u32, interval: Duration) -> Budget {
         Budget {
-            per_second,
-            second: Cell::new(None),
+            lines,
+            interval,
+            begun: Cell::new(None),
             admitted: Cell::new(0),
             folded: Cell::new(0),
         }
@@ -26,17 +29,22 @@ impl Budget {
 
     /// Whether there is to be a line of what happens at `now`.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        let past = |second| now.saturating_duration_since(second) >= Duration::from_secs(1);
-        if self.second.get().is_none_or(past) {
-            self.second.set(Some(now));
+        if self.is_over(now) {
+            self.begun.set(Some(now));
             self.admitted.set(0);
         }
-        let admitted = self.admitted.get() < self.per_second;
+        let admitted = self.admitted.get() < self.lines;
         match admitted {
             true => self.admitted.set(self.admitted.get() + 1),
             false => self.folded.set(self.folded.get() + 1),
         }
         admitted
+    }
+
+    /// Whether the next line begins another interval.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let is_past = |begun| now.saturating_duration_since(begun) >= self.interval;
+        self.begun.get().is_none_or(is_past)
     }
 
     /// How many had no line since this was last asked.
@@ -50,8 +58,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_second_has_so_many_and_the_rest_is_counted() {
-        let budget = Budget::new(3);
+    fn each_interval_has_so_many_and_the_rest_is_counted() {
+        let budget = Budget::new(3, Duration::from_secs(1));
         let start = Instant::now();
         let admitted = |milliseconds: u64| {
             let now = start + Duration::from_millis(milliseconds);

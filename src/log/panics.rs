@@ -6,7 +6,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::flush;
@@ -16,7 +16,7 @@ use super::flush;
 const PER_SECOND: u32 = 3;
 
 thread_local! {
-    static BUDGET: Budget = const { Budget::new(PER_SECOND) };
+    static BUDGET: Budget = const { Budget::new(PER_SECOND, Duration::from_secs(1)) };
     /// The last one had a line.
     static TOLD: Cell<bool> = const { Cell::new(true) };
 }
@@ -78,9 +78,9 @@ fn is_last(words: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Output};
-    use std::time::Duration;
 
     use super::super::start;
+    use super::*;
     use crate::cli::LogFormat;
 
     /// A process has one hook, and one end: these tests are processes of their own.

@@ -83,7 +83,7 @@ impl RequestLog {
             slow: slow.map(|threshold| Slow {
                 threshold,
                 params,
-                budget: Budget::new(limits::SLOW_LINES_PER_SECOND),
+                budget: Budget::new(limits::SLOW_LINES_MAX, limits::TELL_AGAIN),
                 worst: Cell::default(),
             }),
             parts: Parts {
@@ -163,6 +163,9 @@ impl RequestLog {
         if took < slow.threshold {
             return;
         }
+        if slow.budget.is_over(now) {
+            self.tell_folded();
+        }
         if slow.budget.admits(now) {
             self.tell_slow(slow, route, answer, now);
         } else if slow.worst.get().0 < took {
@@ -170,7 +173,18 @@ impl RequestLog {
         }
     }
 
-    /// Tells the log of slow requests that have had no line: to be called once a second.
+    /// Tells the log of slow requests that have had no line if it is time to: to be called once a second.
+    pub fn tell_again(&self, now: Instant) {
+        if self
+            .slow
+            .as_ref()
+            .is_some_and(|slow| slow.budget.is_over(now))
+        {
+            self.tell_folded();
+        }
+    }
+
+    /// Tells the log of slow requests that have had no line.
     pub fn tell_folded(&self) {
         let Some(slow) = &self.slow else {
             return;

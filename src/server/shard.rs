@@ -199,7 +199,7 @@ impl Shard {
             }
             if let Some(empty) = lock(&control.empty).take() {
                 reporter.report(&core, house.open.get(), empty);
-                core.request_log().tell_folded();
+                core.request_log().tell_again(ring.now());
             }
         }
         core.drain();

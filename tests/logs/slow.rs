@@ -2,7 +2,7 @@
 
 use sonic_rs::{JsonValueTrait, Value};
 
-use super::support::{Signal, echo};
+use super::support::{Server, Signal, TempDir, echo, pinion};
 use super::{ask, ids, numbered, of_target, server, stop};
 
 #[test]
@@ -42,8 +42,14 @@ fn a_slow_request_is_told_of_with_its_stages_and_without_its_values() {
 fn a_second_is_slow_unless_it_is_said_otherwise() {
     let postgres = echo::postgres();
     let told = |flags: &[&str]| {
-        let flags = [&["--statement-timeout", "5s"], flags].concat();
-        let server = server(&postgres, &flags);
+        let directory = TempDir::new();
+        let routes = directory.routes(echo::ROUTES);
+        let mut command = pinion(&["serve", "--cores", "0", "--listen", "127.0.0.1:0"]);
+        command.arg("--routes").arg(routes);
+        command.args(["--database-url", &postgres.url(), "--log-format", "json"]);
+        command.args(["--statement-timeout", "5s"]).args(flags);
+        command.env_remove("PINION_SLOW_LOG");
+        let server = Server::run(command, directory).ready();
         let requests = [
             ("/slow/1.1", "slow".to_owned()),
             ("/slow/0.5", "swift".to_owned()),
@@ -80,7 +86,7 @@ q = { in = "query" }
         "100ms",
         "--slow-log-params",
     ];
-    let server = super::Server::start(routes, &postgres.url(), &flags).ready();
+    let server = Server::start(routes, &postgres.url(), &flags).ready();
     let long = "x".repeat(5000);
     for text in ["hush\u{1b}[2J", &long] {
         let body = sonic_rs::to_string(&sonic_rs::json!({ "text": text })).expect("JSON");
@@ -104,10 +110,10 @@ q = { in = "query" }
 }
 
 #[test]
-fn a_stall_of_everything_is_ten_lines_a_second_and_a_count() {
+fn a_stall_of_everything_is_ten_lines_and_a_count() {
     let postgres = echo::postgres();
     let server = server(&postgres, &["--slow-log", "50ms", "--queue-target", "0s"]);
-    // Some 25 a second on the lane's four connections.
+    // On the lane's four connections.
     let mut clients: Vec<_> = (0..25).map(|_| server.client()).collect();
     for _ in 0..3 {
         for client in &mut clients {

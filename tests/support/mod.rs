@@ -369,6 +369,8 @@ pub fn pinion(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // The machine of the tests is slow at times. Those that are about it say what is slow.
+    command.env("PINION_SLOW_LOG", "0s");
     command
         .args(arguments)
         .stdin(Stdio::null())
