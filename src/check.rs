@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::pg::link::unless_silent;
 use crate::pg::statements::Description;
 use crate::pg::url::Target;
 use crate::pg::{connect, roles, statements};
-use crate::ring;
+use crate::ring::{self, Ring};
 
 /// How long Postgres may take over one statement: a locked table is no reason not to start.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -58,32 +59,39 @@ pub struct Checked {
 /// Prepares every route on one connection, and looks for whom policies don't hold.
 pub fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Checked, Error> {
     let (api, target) = (api.clone(), target.clone());
-    ring::run(None, &ring::Options::default(), |ring| async move {
-        let (session, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
-            .await
-            .map_err(Error::Connect)?;
-        let preparing = async move {
-            let preparing = prepare_all(&api, &session);
-            unless_silent(&ring, &session, SILENCE_MAX, preparing).await
-        };
-        // The connection ends when its session is dropped; how it ends shows in the statements. A task
-        // of its own would be left behind with it when the executor ends.
-        let outcome = match select(pin!(preparing), pin!(connection)).await {
-            Either::Left((Some(outcome), connection)) => {
-                let _ = connection.await; // in order, with a last word to Postgres
-                Some(outcome)
-            }
-            Either::Left((None, _)) => None,
-            Either::Right((_, preparing)) => preparing.await,
-        };
-        outcome.unwrap_or_else(|| {
-            let reason = "Postgres was silent while the statements were prepared";
-            Err(Error::Connect(connect::Error::Unreachable(
-                reason.to_owned(),
-            )))
-        })
+    let options = ring::Options::default();
+    ring::run(None, &options, |ring| resolve_over(ring, api, target)).map_err(Error::Ring)?
+}
+
+/// The same over the ring of a core that runs.
+pub async fn resolve_over(
+    ring: Rc<Ring>,
+    api: Arc<Api>,
+    target: Arc<Target>,
+) -> Result<Checked, Error> {
+    let (session, connection) = connect::connect(&ring, &target, PREPARE_TIMEOUT)
+        .await
+        .map_err(Error::Connect)?;
+    let preparing = async move {
+        let preparing = prepare_all(&api, &session);
+        unless_silent(&ring, &session, SILENCE_MAX, preparing).await
+    };
+    // The connection ends when its session is dropped; how it ends shows in the statements. A task
+    // of its own would be left behind with it when the executor ends.
+    let outcome = match select(pin!(preparing), pin!(connection)).await {
+        Either::Left((Some(outcome), connection)) => {
+            let _ = connection.await; // in order, with a last word to Postgres
+            Some(outcome)
+        }
+        Either::Left((None, _)) => None,
+        Either::Right((_, preparing)) => preparing.await,
+    };
+    outcome.unwrap_or_else(|| {
+        let reason = "Postgres was silent while the statements were prepared";
+        Err(Error::Connect(connect::Error::Unreachable(
+            reason.to_owned(),
+        )))
     })
-    .map_err(Error::Ring)?
 }
 
 async fn prepare_all(api: &Api, session: &connect::Session) -> Result<Checked, Error> {
