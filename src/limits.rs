@@ -308,6 +308,20 @@ pub const RATE_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the log is told of requests whose rate limit could not be decided.
 pub const RATE_FAILURES_TOLD_INTERVAL: Duration = Duration::from_secs(10);
 
+// ---- Reloading ----
+
+/// How long a core may take to get the connections and statements of another API; then all stays as it
+/// was.
+pub const SUCCESSION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the requests of the old API may keep the new one to one connection of each lane: Postgres may
+/// have no room for all connections of both.
+pub const SUCCESSION_OVERLAP: Duration = Duration::from_secs(1);
+
+/// APIs that a core has ceased to serve and whose last requests have not ended: with more of them, no other
+/// is taken.
+pub const SUCCESSION_RETIRING_MAX: usize = 4;
+
 // ---- Redis ----
 
 /// How long a decision of a rate limit by Redis may take; then `on_store_failure` decides. Many times what a

@@ -22,7 +22,7 @@ use crate::metrics::Snapshot;
 use crate::pg::connect;
 use crate::pg::url::{self, Target};
 use crate::ring;
-use crate::server;
+use crate::server::{self, Reread};
 
 /// A fault that ends the program, in words for whoever started it.
 type Fault = Box<dyn std::error::Error>;
@@ -57,7 +57,12 @@ fn run_serve(flags: &Serve) -> Result<(), Fault> {
     log::start(&config.log, config.log_format)?;
     let api = load(&flags.api.routes)?;
     let target = target(&flags.api)?;
-    serve(config, api, target, &AtomicBool::new(false))
+    let routes = flags.api.routes.clone();
+    let settings = config.clone();
+    let reread = move || reread(&routes, &settings).map_err(|fault| fault.to_string());
+    let interrupted = AtomicBool::new(false);
+    let reread: Reread = Arc::new(reread);
+    serve(config, api, target, Some(reread), &interrupted)
 }
 
 fn run_demo(flags: &Demo) -> Result<(), Fault> {
@@ -108,7 +113,7 @@ fn run_shop(
         }
         let api = with_tokens(api, &options.data_dir)?;
         let target = url::parse(&url, &|_| None, None)?;
-        serve(config, api, target, interrupted)
+        serve(config, api, target, None, interrupted)
     };
     let outcome = run();
     let stopped = cluster.stop();
@@ -171,7 +176,13 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
 
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
 /// interrupted meanwhile.
-fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> Result<(), Fault> {
+fn serve(
+    config: Config,
+    api: Api,
+    target: Target,
+    reread: Option<Reread>,
+    interrupted: &AtomicBool,
+) -> Result<(), Fault> {
     check_redis(&config, &api)?;
     check_access_log(&config, &api)?;
     let (api, target) = (Arc::new(api), Arc::new(target));
@@ -196,8 +207,16 @@ fn serve(config: Config, api: Api, target: Target, interrupted: &AtomicBool) -> 
         return Ok(());
     }
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
-    server::serve(config, &api, &target)?;
+    server::serve(config, &api, &target, reread)?;
     Ok(())
+}
+
+/// The API as its file declares it now; the database has not been asked about it.
+fn reread(path: &Path, config: &Config) -> Result<Arc<Api>, Fault> {
+    let api = load(path)?;
+    check_redis(config, &api)?;
+    check_access_log(config, &api)?;
+    Ok(Arc::new(api))
 }
 
 /// What is counted in Redis needs to know where it is. That it is there at the start is not asked for.

@@ -11,7 +11,7 @@ use super::note::{Note, Parts};
 use crate::guard::RequestId;
 use crate::http::Request;
 use crate::limits;
-use crate::metrics::{Record, Timing};
+use crate::metrics::{Record, Snapshot, Timing};
 
 /// The target of what is said of slow requests.
 const SLOW: &str = "slow";
@@ -33,11 +33,11 @@ pub struct Settings {
 /// One core's.
 pub struct RequestLog {
     /// With whether each route is meant.
-    access: Option<(Access, Vec<bool>)>,
+    access: Option<(Access, RefCell<Vec<bool>>)>,
     slow: Option<Slow>,
     parts: Parts,
     /// By their places; see [`crate::metrics::Snapshot::names`].
-    names: Arc<[String]>,
+    names: RefCell<Arc<[String]>>,
     /// Answers that go to the kernel with the next pass, as far as anything is to be told of them.
     written: RefCell<Vec<Answer>>,
 }
@@ -78,7 +78,7 @@ impl RequestLog {
         RequestLog {
             access: access.map(|access| {
                 let routes = access.routes(&names);
-                (access, routes)
+                (access, RefCell::new(routes))
             }),
             slow: slow.map(|threshold| Slow {
                 threshold,
@@ -90,9 +90,17 @@ impl RequestLog {
                 query: query || params,
                 body: params,
             },
-            names,
+            names: RefCell::new(names),
             written: RefCell::default(),
         }
+    }
+
+    /// The routes that are served from now on have these names.
+    pub fn rename(&self, names: &Arc<[String]>) {
+        if let Some((access, routes)) = &self.access {
+            routes.replace(access.routes(names));
+        }
+        self.names.replace(names.clone());
     }
 
     /// What may have to be said of a request when it is answered. Bytes that are none have no `request`.
@@ -147,9 +155,9 @@ impl RequestLog {
 
     /// The kernel has an answer to its last byte; or, unless it is `whole`, the client did not wait for that.
     pub fn answered(&self, answer: &Answer, now: Instant, whole: bool) {
-        let route = answer.record.route.unwrap_or(self.names.len() - 1);
+        let route = Snapshot::place(&self.names.borrow(), answer.record.route);
         if let (Some((access, routes)), Some(note)) = (&self.access, &answer.note)
-            && routes.get(route).is_some_and(|meant| *meant)
+            && routes.borrow().get(route).is_some_and(|meant| *meant)
             && access.logs(&answer.id, answer.record.status)
         {
             let aborted = (!whole).then_some(true);
@@ -196,7 +204,7 @@ impl RequestLog {
                 target: SLOW,
                 requests,
                 slowest_ms = milliseconds(took),
-                slowest_route = self.name(route),
+                slowest_route = name(&self.names.borrow(), route),
                 "more slow requests"
             );
         }
@@ -219,7 +227,7 @@ impl RequestLog {
             method = head.map(|head| head.method),
             path = head.map(|head| &*head.path),
             query = query.filter(|_| access.query),
-            route = self.name(route),
+            route = name(&self.names.borrow(), route),
             status = answer.record.status,
             bytes = answer.bytes,
             aborted,
@@ -243,7 +251,7 @@ impl RequestLog {
         let head = note.and_then(|note| note.head.as_ref());
         tracing::warn!(
             target: SLOW,
-            route = self.name(route),
+            route = name(&self.names.borrow(), route),
             status = answer.record.status,
             duration_ms = stages.total,
             read_ms = stages.read,
@@ -257,10 +265,10 @@ impl RequestLog {
             "slow request"
         );
     }
+}
 
-    fn name(&self, route: usize) -> &str {
-        self.names.get(route).map_or("", String::as_str)
-    }
+fn name(names: &[String], route: usize) -> &str {
+    names.get(route).map_or("", String::as_str)
 }
 
 /// Of one request, in milliseconds: those that it had.

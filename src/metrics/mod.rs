@@ -10,6 +10,7 @@ pub mod dump;
 pub mod expose;
 mod latencies;
 mod ledger;
+mod places;
 mod recorder;
 mod snapshot;
 
@@ -19,5 +20,6 @@ mod tests;
 pub use counters::{Closed, Counters, Gauges};
 pub use latencies::{Latencies, STAGES, Stage, empty_histogram};
 pub use ledger::{CoreView, Ledger, RouteTotals};
+pub use places::Places;
 pub use recorder::{Record, Recorder, Timing};
 pub use snapshot::{BatchSizes, RouteInterval, Snapshot, Statuses};

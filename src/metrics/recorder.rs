@@ -25,7 +25,7 @@ pub struct Timing {
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
-    /// Its place among [`Snapshot::names`]; the last one where there is none.
+    /// Its place among [`Snapshot::names`]; none is [`Snapshot::UNMATCHED`].
     pub route: Option<usize>,
     /// RFC 9110 §15.
     pub status: u16,
@@ -81,7 +81,7 @@ impl Recorder {
     /// Records an answer whose last byte was handed to the kernel at `now`.
     pub fn record(&self, record: &Record, now: Instant) {
         let current = &mut **self.current.borrow_mut();
-        let place = record.route.unwrap_or(current.routes.len() - 1);
+        let place = Snapshot::place(&current.names, record.route);
         let Some(route) = current.routes.get_mut(place) else {
             return;
         };

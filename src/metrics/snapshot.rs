@@ -13,7 +13,8 @@ const STATUSES_MAX: usize = 64;
 pub struct Snapshot {
     /// The kernel's number of the core.
     pub cpu: usize,
-    /// Names of the routes: those of the file in its order, then [`Snapshot::BUILT_IN`].
+    /// Names of the routes, see [`Places`](super::Places): at first those of the file in its order, then
+    /// [`Snapshot::BUILT_IN`].
     pub names: Arc<[String]>,
     /// One for each name.
     pub routes: Vec<RouteInterval>,
@@ -46,7 +47,9 @@ pub struct BatchSizes(Vec<u64>);
 
 impl Snapshot {
     /// Names beside those of the file; none of them can be one of the file's, which are identifiers.
-    pub const BUILT_IN: [&str; 3] = ["/health", "/ready", "(unmatched)"];
+    pub const BUILT_IN: [&str; 3] = ["/health", "/ready", Snapshot::UNMATCHED];
+    /// What was asked for and is none of the others.
+    pub const UNMATCHED: &str = "(unmatched)";
 
     /// An empty one, with memory for the largest batch of `batch_max` requests.
     pub fn empty(cpu: usize, names: Arc<[String]>, batch_max: usize) -> Snapshot {
@@ -61,6 +64,12 @@ impl Snapshot {
             counters: Counters::default(),
             gauges: Gauges::default(),
         }
+    }
+
+    /// The place of an answer among names: that of its route, or of [`Snapshot::UNMATCHED`].
+    pub fn place(names: &[String], route: Option<usize>) -> usize {
+        let unmatched = || names.iter().rposition(|name| name == Snapshot::UNMATCHED);
+        route.or_else(unmatched).unwrap_or(usize::MAX)
     }
 
     /// The names of an API's routes and those that are built in.

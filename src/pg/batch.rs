@@ -59,6 +59,8 @@ pub(super) struct Batcher {
     /// What the senders are at.
     sending: RefCell<Vec<Rc<Sending>>>,
     sizes: BatchSizes,
+    /// Nobody sends any more.
+    is_closed: Cell<bool>,
 }
 
 /// A request in a batch.
@@ -124,6 +126,7 @@ impl Batcher {
             idle_for_full: RefCell::default(),
             sending: RefCell::default(),
             sizes: BatchSizes::new(keys_max),
+            is_closed: Cell::new(false),
         })
     }
 
@@ -144,6 +147,9 @@ impl Batcher {
         });
         if self.waiting.borrow().len() >= self.keys_max + self.lane.queue_max {
             return (member, Outcome::Failed(Failure::Busy));
+        }
+        if self.is_closed.get() {
+            return (member, Outcome::Failed(Failure::Unavailable));
         }
         self.waiting.borrow_mut().push(member.clone());
         let waiting = self.waiting.borrow().len();
@@ -216,6 +222,13 @@ impl Batcher {
     /// Requests that wait for the next batch.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.borrow().len()
+    }
+
+    /// Refuses those that wait, and who comes from now on.
+    pub(super) fn close(&self) {
+        self.is_closed.set(true);
+        let waiting = self.waiting.take();
+        finish_all(waiting, || Outcome::Failed(Failure::Unavailable));
     }
 
     pub(super) fn gate(&self) -> &Rc<Gate> {
@@ -312,7 +325,9 @@ async fn deliver(
         Ok(permit) => permit,
     };
     let count = members.len();
-    database.recorder.batch(batcher.route, count);
+    database
+        .recorder
+        .batch(database.places.of(batcher.route), count);
     let sent = database.ring.now();
     sending.since.set(sending.since.get().or(Some(sent)));
     let in_time = match <[Rc<Member>; 1]>::try_from(members) {

@@ -112,6 +112,7 @@ pub struct Lane {
     down_since: Cell<Option<Instant>>,
     /// Why, in the words of the last failed attempt.
     down_reason: RefCell<String>,
+    has_tried: Cell<bool>,
     /// The reasons that the log has had since the lane was last whole, or went down.
     told: RefCell<Vec<String>>,
 }
@@ -168,6 +169,7 @@ impl Lane {
             waiting: RefCell::default(),
             down_since: Cell::new(Some(ring.now())),
             down_reason: RefCell::new("not connected yet".to_owned()),
+            has_tried: Cell::new(false),
             told: RefCell::default(),
         })
     }
@@ -209,6 +211,11 @@ impl Lane {
     /// No connection is up.
     pub(super) fn is_down(&self) -> bool {
         self.down_since.get().is_some()
+    }
+
+    /// Some attempt to get a connection has failed, or did not.
+    pub(super) fn has_tried(&self) -> bool {
+        self.has_tried.get()
     }
 
     /// Why the lane has no connection, if it has none.
@@ -318,6 +325,7 @@ impl Lane {
 
     /// A link came up. True when the lane is whole again after a fault that the log was told of.
     pub(super) fn link_up(&self) -> bool {
+        self.has_tried.set(true);
         if self.down_since.take().is_some() {
             self.down_reason.borrow_mut().clear();
         }
@@ -331,6 +339,7 @@ impl Lane {
     /// log: a reason is told once until the lane is whole again, however many connections and
     /// attempts meet with it, and once more when the last connection goes.
     pub(super) fn link_down(&self, reason: &str) -> bool {
+        self.has_tried.set(true);
         self.count_links();
         let mut told = self.told.borrow_mut();
         if !self.links.iter().any(|link| link.usable()) {

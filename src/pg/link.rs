@@ -190,6 +190,14 @@ impl Link {
         self.wake_driver();
     }
 
+    /// Nothing keeps the link any more: what it has in flight is lost, and its connection ends.
+    pub(super) fn close(&self) {
+        match self.in_flight() {
+            0 => self.retire(),
+            _ => self.kill("another API has taken the place of the one that it was opened for"),
+        }
+    }
+
     /// Ends the connection that `session` belongs to, if it is still that of the link.
     pub(super) fn lose(&self, session: &Rc<Session>, reason: &str) {
         let present = self.session();

@@ -24,6 +24,7 @@ pub mod roles;
 mod rows;
 mod session;
 mod sheds;
+mod signal;
 pub mod statements;
 pub mod tls;
 mod told;
@@ -31,6 +32,7 @@ pub mod url;
 mod wire;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ use crate::api::{Api, BatchMode};
 use crate::config;
 use crate::error::Failure;
 use crate::limits;
-use crate::metrics::{Gauges, Recorder};
+use crate::metrics::{Gauges, Places, Recorder};
 use crate::ring::Ring;
 use crate::told::Told;
 
@@ -49,6 +51,7 @@ use gate::Gate;
 use lane::Lane;
 pub use session::{Session, Value};
 pub use sheds::Cause;
+use signal::Signal;
 pub use statements::Description;
 use statements::Prepared;
 use url::Target;
@@ -63,6 +66,21 @@ pub struct Database {
     routes: Vec<Route>,
     told: Told<usize>,
     recorder: Rc<Recorder>,
+    /// Where it counts each route.
+    places: Places,
+    /// All connections may be opened.
+    opening: Signal,
+    /// All is over.
+    closing: Signal,
+}
+
+/// How many connections are opened at the start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// All of them.
+    All,
+    /// One of each lane; the others with [`Database::open_all`].
+    OneEach,
 }
 
 struct Route {
@@ -81,6 +99,9 @@ struct Route {
 
 /// What a statement is taken to take as long as nothing is known: not a little.
 const TAKES_AT_FIRST: Duration = Duration::from_millis(10);
+
+/// How often it is looked whether connections are up.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What is known of a route's statement.
 enum Known {
@@ -108,7 +129,8 @@ impl Database {
         api: Arc<Api>,
         target: Arc<Target>,
         settings: &config::Postgres,
-        recorder: Rc<Recorder>,
+        (recorder, places): (Rc<Recorder>, Places),
+        opening: Opening,
     ) -> Rc<Database> {
         let groups = lane::groups(&api, settings);
         let lanes: Vec<Rc<Lane>> = groups
@@ -141,30 +163,101 @@ impl Database {
             routes,
             told: Told::default(),
             recorder,
+            places,
+            opening: Signal::default(),
+            closing: Signal::default(),
         });
-        for lane in &database.lanes {
-            for link in lane.links() {
-                let of = (database.clone(), lane.clone(), link.clone());
-                ring.spawn_lasting(move || link::keep(of.0.clone(), of.1.clone(), of.2.clone()));
-            }
-            let of = (database.clone(), lane.clone());
-            ring.spawn_lasting(move || link::watch(of.0.clone(), of.1.clone()));
-            let of = (database.clone(), lane.clone());
-            ring.spawn_lasting(move || mend::keep_prepared(of.0.clone(), of.1.clone()));
+        if opening == Opening::All {
+            database.open_all();
         }
-        ring.spawn(told::keep_telling(database.clone()));
-        for (index, route) in database.routes.iter().enumerate() {
-            let declared = &database.api.routes[index];
+        database.start_lanes();
+        database.start_batching();
+        database
+    }
+
+    fn start_lanes(self: &Rc<Self>) {
+        for lane in &self.lanes {
+            for (index, link) in lane.links().iter().enumerate() {
+                let of = (self.clone(), lane.clone(), link.clone());
+                self.spawn_lasting(move || {
+                    let (database, lane, link) = of.clone();
+                    async move {
+                        if index > 0 {
+                            database.opening.wait().await;
+                        }
+                        link::keep(database, lane, link).await;
+                    }
+                });
+            }
+            let of = (self.clone(), lane.clone());
+            self.spawn_lasting(move || link::watch(of.0.clone(), of.1.clone()));
+            let of = (self.clone(), lane.clone());
+            self.spawn_lasting(move || mend::keep_prepared(of.0.clone(), of.1.clone()));
+        }
+        let of = self.clone();
+        self.spawn_lasting(move || told::keep_telling(of.clone()));
+    }
+
+    fn start_batching(self: &Rc<Self>) {
+        for (index, route) in self.routes.iter().enumerate() {
+            let declared = &self.api.routes[index];
             if declared.batch.mode == BatchMode::Off || !declared.read_only {
                 continue;
             }
             for sender in 0..=declared.batch.in_flight_max {
                 let full = sender == declared.batch.in_flight_max;
-                let of = (database.clone(), route.batcher.clone());
-                ring.spawn_lasting(move || batch::send(of.0.clone(), of.1.clone(), full));
+                let of = (self.clone(), route.batcher.clone());
+                self.spawn_lasting(move || batch::send(of.0.clone(), of.1.clone(), full));
             }
         }
-        database
+    }
+
+    /// Runs what `make` makes as long as there is this database.
+    fn spawn_lasting<F>(self: &Rc<Self>, mut make: impl FnMut() -> F + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let database = self.clone();
+        self.ring.spawn_lasting(move || {
+            let (work, database) = (make(), database.clone());
+            async move { database.closing.until(work).await }
+        });
+    }
+
+    /// Opens the connections that were held back, if any.
+    pub fn open_all(&self) {
+        self.opening.give();
+    }
+
+    /// Waits until each lane has a connection on which its statements were prepared, or, where `is_strict` is
+    /// not asked for, has tried to get one. An error says why there is none after `patience`.
+    pub async fn settled(&self, patience: Duration, is_strict: bool) -> Result<(), String> {
+        let start = self.ring.now();
+        let lacks = |lane: &&Rc<Lane>| match is_strict {
+            true => lane.is_down(),
+            false => lane.is_down() && !lane.has_tried(),
+        };
+        loop {
+            let Some(reason) = self.lanes.iter().find(lacks).and_then(|it| it.down()) else {
+                return Ok(());
+            };
+            if self.ring.now() - start >= patience {
+                return Err(reason);
+            }
+            self.ring.sleep(SETTLE_INTERVAL).await;
+        }
+    }
+
+    /// Ends all tasks and connections. What is still in flight fails.
+    pub fn close(&self) {
+        self.tell_repeated();
+        self.closing.give();
+        for route in &self.routes {
+            route.batcher.close();
+        }
+        for lane in &self.lanes {
+            lane.links().iter().for_each(|link| link.close());
+        }
     }
 
     /// How the route's parameters are bound, once its statement has been prepared.

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::handler::{Handled, Later};
 use super::jwks::Asker;
-use super::rate_limit::Limiter;
+use super::rate_limit::{Limiter, Office};
 use super::reply::Reply;
 use super::reporting::Books;
 use super::session::{Facts, Forbidden, Sessions};
@@ -24,7 +24,7 @@ use crate::guard::auth::{Keys, Reason, Refused};
 use crate::guard::{Clock, Guards, Lines, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Request, normalize_path};
 use crate::log::RequestLog;
-use crate::metrics::{Gauges, Recorder};
+use crate::metrics::{Gauges, Places, Recorder};
 use crate::pg::execute::{Answered, Running};
 use crate::pg::{Admitted, Cause, Database, Description, Session};
 use crate::ring::Ring;
@@ -46,6 +46,7 @@ pub struct Core {
     database: Rc<Database>,
     load: Rc<Load>,
     books: Books,
+    places: Places,
     in_flight_max: usize,
     draining: Cell<bool>,
     /// Whom to ask for the keys of tokens that are not known.
@@ -63,7 +64,7 @@ impl Core {
         api: Arc<Api>,
         limiter: Limiter,
         database: Rc<Database>,
-        books: Books,
+        (books, places): (Books, Places),
         in_flight_max: usize,
         asker: Option<Asker>,
     ) -> Core {
@@ -81,6 +82,7 @@ impl Core {
             database,
             load,
             books,
+            places,
             in_flight_max,
             draining: Cell::new(false),
             asker,
@@ -91,13 +93,12 @@ impl Core {
     /// Tells the log what the core has to say of its work.
     pub fn log_summary(&self) {
         self.database.log_summary();
-        self.limiter.log_summary();
         self.books.log.tell_folded();
     }
 
-    /// All that the core had to answer is; it ends when no other core needs it any more, or at `end`.
-    pub async fn finish(&self, end: Instant) {
-        self.limiter.finish(end).await;
+    /// What its rate limits are decided with, and its connections to Postgres.
+    pub fn parts(&self) -> (&Rc<Office>, &Rc<Database>) {
+        (self.limiter.office(), &self.database)
     }
 
     /// From now on identities are proved with these.
@@ -357,7 +358,7 @@ impl Core {
 
     fn failed(&self, route: usize, failure: &Failure, id: &RequestId) -> Reply {
         if failure.is_shed() {
-            self.books.recorder.shed(route);
+            self.books.recorder.shed(self.places.of(route));
         }
         failed(failure, id)
     }
@@ -381,6 +382,11 @@ impl Core {
     /// What the core tells the log of requests with.
     pub fn request_log(&self) -> &RequestLog {
         &self.books.log
+    }
+
+    /// The names by which it does.
+    pub fn names(&self) -> &Arc<[String]> {
+        &self.places.names
     }
 
     /// The server is stopping.

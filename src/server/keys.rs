@@ -23,22 +23,38 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The keys of a running server.
+#[derive(Clone)]
 pub struct KeyStore {
     settings: Settings,
     keys: Keys,
     asker: Option<Asker>,
+    /// Names what fetches the keys that are published.
+    source: u64,
 }
 
 impl KeyStore {
-    /// Reads all of them. Keys that are published are fetched; `deliver` gets those that come later.
-    pub fn load(
+    /// None, as long as nothing is known of any.
+    pub fn empty() -> KeyStore {
+        KeyStore {
+            settings: Settings::default(),
+            keys: Keys::default(),
+            asker: None,
+            source: 0,
+        }
+    }
+
+    /// Reads all those of an API that is to be served next. Keys that are published are fetched, or known if
+    /// they are those of this one, too; `deliver` gets those that come later, by the name of `source`.
+    pub fn next(
+        &self,
         settings: &Settings,
+        source: u64,
         deliver: impl Fn(Arc<JwtKeys>) + Send + 'static,
     ) -> Result<KeyStore, Error> {
         let mut store = KeyStore {
             settings: settings.clone(),
-            keys: Keys::default(),
-            asker: None,
+            source,
+            ..KeyStore::empty()
         };
         if let Some(settings) = &settings.api_key {
             store.keys.api_keys = Arc::new(read_api_keys(settings)?);
@@ -47,6 +63,13 @@ impl KeyStore {
             return Ok(store);
         };
         match &jwt.source {
+            Source::JwksUrl(_) if self.publishes(jwt) => {
+                store.keys.jwt = self.keys.jwt.clone();
+                store.asker.clone_from(&self.asker);
+                store.source = self.source;
+                // What is published may have changed.
+                self.asker.iter().for_each(Asker::ask);
+            }
             Source::JwksUrl(url) => {
                 let (asker, keys) = jwks::start(url, &jwt.algorithms, deliver)
                     .map_err(|error| Error(format!("no thread for {url}: {error}")))?;
@@ -56,6 +79,15 @@ impl KeyStore {
             _ => store.keys.jwt = Arc::new(read_jwt_keys(jwt)?),
         }
         Ok(store)
+    }
+
+    /// Whether keys of tokens are fetched from where, and for what, these settings say.
+    fn publishes(&self, jwt: &jwt::Settings) -> bool {
+        let known = self.settings.jwt.as_ref();
+        let is_same = |known: &jwt::Settings| {
+            known.source == jwt.source && known.algorithms == jwt.algorithms
+        };
+        self.asker.is_some() && known.is_some_and(is_same)
     }
 
     /// As they are now.
@@ -68,9 +100,13 @@ impl KeyStore {
         self.asker.clone()
     }
 
-    /// Published keys have come.
-    pub fn take(&mut self, jwt: Arc<JwtKeys>) {
-        self.keys.jwt = jwt;
+    /// Published keys have come. False if they are not those that these settings ask for.
+    pub fn take(&mut self, source: u64, jwt: Arc<JwtKeys>) -> bool {
+        let is_own = self.asker.is_some() && self.source == source;
+        if is_own {
+            self.keys.jwt = jwt;
+        }
+        is_own
     }
 
     /// Whether there is anything to read again.

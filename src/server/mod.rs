@@ -15,12 +15,14 @@ mod machine;
 mod pending;
 mod rate_limit;
 mod reading;
+mod reload;
 mod reply;
 mod reporting;
 mod secure;
 mod session;
 mod shard;
 mod steering;
+mod succession;
 mod transport;
 mod watch;
 
@@ -41,7 +43,7 @@ use crate::api::Api;
 use crate::config::Config;
 use crate::guard::auth::JwtKeys;
 use crate::limits;
-use crate::metrics::Snapshot;
+use crate::metrics::{Places, Snapshot};
 use crate::pg::url::Target;
 use crate::ring;
 use crate::tls::{self, ServerTls};
@@ -49,8 +51,12 @@ use crate::tls::{self, ServerTls};
 use dumps::Dumps;
 use keys::KeyStore;
 use listener::Bound;
+use rate_limit::Numbers;
+use reload::{Checked, Read, Reloads};
+pub use reload::{ReloadState, Reloaded, Reread};
 use reporting::Deliver;
 use shard::{Control, Shard};
+use succession::Served;
 use watch::Watch;
 
 pub use machine::prepare;
@@ -75,10 +81,16 @@ impl std::error::Error for Error {}
 enum News {
     /// To stop.
     Signal,
-    /// To read certificates and keys again.
+    /// To read routes, certificates and keys again.
     Reload,
-    /// Keys that an issuer has published.
-    Keys(Arc<JwtKeys>),
+    /// What was read for the reload of this number.
+    Read(u64, Box<Read>),
+    /// What Postgres said of it.
+    Checked(u64, Checked),
+    /// A core is ready to serve what was read for this reload, or will not be.
+    Prepared(u64, Result<(), String>),
+    /// Keys that an issuer has published, by their source.
+    Keys(u64, Arc<JwtKeys>),
     /// To dump histograms.
     Dump,
     /// What a core has done.
@@ -87,8 +99,14 @@ enum News {
     Ended(usize, Result<(), String>),
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. The calling thread is the control thread.
-pub fn serve(config: Config, api: &Arc<Api>, target: &Arc<Target>) -> Result<(), Error> {
+/// Serves until SIGTERM or SIGINT, then drains. On SIGHUP the API is what `reread` gives, if there is
+/// anything to read. The calling thread is the control thread.
+pub fn serve(
+    config: Config,
+    api: &Arc<Api>,
+    target: &Arc<Target>,
+    reread: Option<Reread>,
+) -> Result<(), Error> {
     ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     let (sender, news) = channel();
@@ -96,7 +114,27 @@ pub fn serve(config: Config, api: &Arc<Api>, target: &Arc<Target>) -> Result<(),
     // A fetch may take seconds: a signal that comes meanwhile is not lost.
     let keys = load_keys(api, &sender)?;
     let mut bound = listener::bind(&config)?;
-    let cores = Cores::start(config, tls, keys, api, target, &mut bound, &sender)?;
+    let rules = Numbers::default().of_next(&api.guards.rate_limits);
+    let places = Places::of_first(api.routes.iter().map(|route| route.name.as_str()));
+    let reloads = Reloads::new(reread, (rules.clone(), places.clone()), sender.clone());
+    let served = Served {
+        number: 0,
+        api: api.clone(),
+        keys: keys.keys().clone(),
+        asker: keys.asker(),
+        rules,
+        places: places.clone(),
+    };
+    let mut cores = Cores {
+        dumps: Dumps::new(config.histograms.as_ref())?,
+        watch: Watch::new(&config.cores, places.names.clone(), limits::BATCH_KEYS_MAX),
+        controls: Vec::new(),
+        tls,
+        keys,
+        reloads,
+        drain_timeout: config.timeouts.drain,
+    };
+    cores.start(config, &served, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
@@ -108,9 +146,11 @@ fn load_keys(api: &Api, sender: &Sender<News>) -> Result<KeyStore, Error> {
     let sender = sender.clone();
     let deliver = move |keys| {
         // Nobody listens any more once the server stops.
-        let _ = sender.send(News::Keys(keys));
+        let _ = sender.send(News::Keys(0, keys));
     };
-    KeyStore::load(&api.guards.auth, deliver).map_err(|error| Error(error.to_string()))
+    let none = KeyStore::empty();
+    none.next(&api.guards.auth, 0, deliver)
+        .map_err(|error| Error(error.to_string()))
 }
 
 /// The running cores.
@@ -120,23 +160,21 @@ struct Cores {
     controls: Vec<Control>,
     tls: Option<ServerTls>,
     keys: KeyStore,
+    reloads: Reloads,
     drain_timeout: Duration,
 }
 
 impl Cores {
     fn start(
+        &mut self,
         config: Config,
-        tls: Option<ServerTls>,
-        keys: KeyStore,
-        api: &Arc<Api>,
+        served: &Served,
         target: &Arc<Target>,
         bound: &mut Bound,
         sender: &Sender<News>,
-    ) -> Result<Cores, Error> {
+    ) -> Result<(), Error> {
         let config = Arc::new(config);
-        let mut controls = Vec::new();
-        let names = Snapshot::names(api.routes.iter().map(|route| route.name.as_str()));
-        let seats = rate_limit::seats(api, config.cores.len())
+        let seats = rate_limit::seats(config.cores.len())
             .map_err(|error| Error(format!("no way from core to core: {error}")))?;
         for (&cpu, seat) in config.cores.iter().zip(seats) {
             let io_error = |error: io::Error| Error(format!("core {cpu}: {error}"));
@@ -145,15 +183,13 @@ impl Cores {
                 cpu,
                 listeners: bound.take_core(),
                 config: config.clone(),
-                tls: tls.as_ref().map(ServerTls::config),
-                api: api.clone(),
+                tls: self.tls.as_ref().map(ServerTls::config),
+                served: served.clone(),
                 target: target.clone(),
                 control: control.clone(),
-                keys: keys.keys().clone(),
-                asker: keys.asker(),
                 seat,
-                names: names.clone(),
                 deliver: deliver_snapshots(sender.clone()),
+                news: sender.clone(),
             };
             let sender = sender.clone();
             thread::Builder::new()
@@ -168,57 +204,10 @@ impl Cores {
                     let _ = sender.send(News::Ended(cpu, outcome));
                 })
                 .map_err(io_error)?;
-            controls.push(control);
+            self.watch.add(cpu, control.clone());
+            self.controls.push(control);
         }
-        let watched = config.cores.iter().copied().zip(controls.iter().cloned());
-        Ok(Cores {
-            dumps: Dumps::new(config.histograms.as_ref())?,
-            watch: Watch::new(watched.collect(), names, limits::BATCH_KEYS_MAX),
-            controls,
-            tls,
-            keys,
-            drain_timeout: config.timeouts.drain,
-        })
-    }
-
-    /// Reads certificates and keys again. Handshakes that begin from now on use them; whatever is wrong
-    /// with them, the server goes on with those that it has.
-    fn reload(&mut self) {
-        if self.tls.is_none() && self.keys.is_empty() {
-            tracing::info!("SIGHUP: there is nothing to load again without --tls-cert or [auth]");
-        }
-        if !self.keys.is_empty() {
-            self.reload_keys();
-        }
-        let Some(tls) = &mut self.tls else {
-            return;
-        };
-        match tls.reload() {
-            Ok(()) => {
-                for control in &self.controls {
-                    control.replace_tls(tls.config());
-                }
-                tracing::info!("certificate and key have been loaded again");
-            }
-            Err(error) => tracing::error!(%error, "certificate and key stay as they were"),
-        }
-    }
-
-    fn reload_keys(&mut self) {
-        let faults = self.keys.reload();
-        for error in &faults {
-            tracing::error!(%error, "keys stay as they were");
-        }
-        if faults.is_empty() {
-            tracing::info!("the keys of [auth] have been loaded again");
-        }
-        self.share_keys();
-    }
-
-    fn share_keys(&self) {
-        for control in &self.controls {
-            control.replace_keys(self.keys.keys().clone());
-        }
+        Ok(())
     }
 
     /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
@@ -226,15 +215,26 @@ impl Cores {
         loop {
             self.watch.look();
             self.dumps.look(&mut self.watch);
+            let step = self.reloads.look(&self.controls);
+            self.go_on(step);
             let patience = self.watch.patience().min(self.dumps.patience());
             match news.recv_timeout(patience) {
                 Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(News::Reload) => self.reload(),
                 Ok(News::Dump) => self.dumps.ask(&mut self.watch, None),
-                Ok(News::Keys(jwt)) => {
-                    self.keys.take(jwt);
-                    self.share_keys();
+                Ok(News::Read(number, read)) => {
+                    let step = self.reloads.read(number, *read, &self.controls);
+                    self.go_on(step);
                 }
+                Ok(News::Checked(number, checked)) => {
+                    let step = self.reloads.checked(number, checked, &self.controls);
+                    self.go_on(step);
+                }
+                Ok(News::Prepared(number, outcome)) => {
+                    let step = self.reloads.prepared(number, outcome, &self.controls);
+                    self.go_on(step);
+                }
+                Ok(News::Keys(source, jwt)) => self.take_keys(source, jwt),
                 Ok(News::Ended(cpu, outcome)) => {
                     let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
                     self.dumps.finish(&self.watch);
@@ -256,7 +256,9 @@ impl Cores {
                     running -= 1;
                 }
                 Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
-                Ok(News::Reload | News::Keys(_) | News::Dump) => {} // for nobody any more
+                // For nobody any more.
+                Ok(News::Reload | News::Dump) => {}
+                Ok(News::Read(..) | News::Checked(..) | News::Prepared(..) | News::Keys(..)) => {}
                 Ok(News::Signal) => {
                     tracing::warn!("stopping at once");
                     break;

@@ -18,6 +18,11 @@
 //! `--steer ip` saves the message for clients that connect directly: their core is the one that the kernel
 //! gives their connections to. It is no part of what makes it exact.
 
+//!
+//! When another API takes the place of the one that is served, what clients have used of a rule stays known
+//! if the rule has still the same name and rate: see [`ledger`].
+
+mod ledger;
 mod owners;
 
 use std::cell::{Cell, RefCell};
@@ -28,11 +33,13 @@ use std::time::Instant;
 
 use super::steering;
 use crate::api::Api;
-use crate::guard::rate_limit::{Client, Decision, Rule, Seed, Store, Table, in_redis};
+use crate::guard::rate_limit::{Client, Decision, Rule, Seed, Store, in_redis};
 use crate::limits;
 use crate::redis;
 use crate::ring::Ring;
 
+pub use ledger::Numbers;
+use ledger::{Counted, Ledger};
 use owners::{Answer, Owners, Post};
 
 /// What is decided of a request; `None` if it could not be.
@@ -59,25 +66,27 @@ pub struct Seat {
     post: Option<Post>,
 }
 
-/// The rate limits of one core.
-pub struct Limiter {
+/// What a core decides rate limits with, whatever API it serves.
+pub struct Office {
+    ring: Rc<Ring>,
     ledger: Rc<Ledger>,
     core: usize,
     cores: usize,
     seed: Seed,
     owners: Option<Rc<Owners>>,
-    /// `None` where no rule is counted there.
-    redis: Option<Rc<redis::Store>>,
+    /// Where Redis is, and the way to it: none before a rule is counted there.
+    redis_settings: Option<redis::Settings>,
+    redis: RefCell<Option<Rc<redis::Store>>>,
     counts: Counts,
 }
 
-/// The times of the clients that belong to this core.
-struct Ledger {
-    ring: Rc<Ring>,
+/// The rate limits of one API on one core.
+pub struct Limiter {
+    office: Rc<Office>,
     api: Arc<Api>,
     /// By rule.
-    tables: Vec<RefCell<Table>>,
-    beginning: Instant,
+    counted: Vec<Rc<Counted>>,
+    redis: Option<Rc<redis::Store>>,
 }
 
 #[derive(Default)]
@@ -91,10 +100,9 @@ struct Counts {
 }
 
 /// One seat for each core.
-pub fn seats(api: &Api, cores: usize) -> io::Result<Vec<Seat>> {
-    let rules = &api.guards.rate_limits;
-    let is_shared = cores > 1 && rules.iter().any(|rule| rule.store == Store::Local);
-    let posts = if is_shared {
+pub fn seats(cores: usize) -> io::Result<Vec<Seat>> {
+    // Also where no rule is declared: the next API may have one.
+    let posts = if cores > 1 {
         owners::posts(cores)?.into_iter().map(Some).collect()
     } else {
         (0..cores).map(|_| None).collect::<Vec<_>>()
@@ -110,84 +118,36 @@ pub fn seats(api: &Api, cores: usize) -> io::Result<Vec<Seat>> {
     Ok(seats.collect())
 }
 
-impl Limiter {
-    /// Starts to decide, and to answer the other cores. Rules that are counted in Redis need its settings.
-    pub fn start(
-        ring: &Rc<Ring>,
-        api: &Arc<Api>,
-        seat: Seat,
-        redis: Option<&redis::Settings>,
-    ) -> Limiter {
-        let rules = &api.guards.rate_limits;
-        let redis = redis.filter(|_| in_redis(rules).is_some());
-        let ledger = Rc::new(Ledger {
-            ring: ring.clone(),
-            api: api.clone(),
-            tables: rules.iter().map(|_| RefCell::default()).collect(),
-            beginning: seat.beginning,
-        });
-        let owners = seat
-            .post
-            .map(|post| Owners::start(ring, seat.core, post, ledger.clone()));
+impl Office {
+    /// Decides by the rules of an API, which have these numbers. From now on this core knows them, also
+    /// where another core asks.
+    pub fn limiter(self: &Rc<Self>, api: &Arc<Api>, numbers: &Numbers) -> Limiter {
+        let counted = self.ledger.take_on(&api.guards.rate_limits, numbers);
+        self.limiter_by(api, counted)
+    }
+
+    fn limiter_by(self: &Rc<Self>, api: &Arc<Api>, counted: Vec<Rc<Counted>>) -> Limiter {
+        let is_in_redis = in_redis(&api.guards.rate_limits).is_some();
         Limiter {
-            ledger,
-            core: seat.core,
-            cores: seat.cores,
-            seed: seat.seed,
-            owners,
-            redis: redis.map(|redis| redis::Store::start(ring, Arc::new(redis.clone()))),
-            counts: Counts::default(),
+            office: self.clone(),
+            api: api.clone(),
+            counted,
+            redis: is_in_redis.then(|| self.redis()).flatten(),
         }
     }
 
-    /// A rule of the routes file.
-    pub fn rule(&self, rule: usize) -> &Rule {
-        self.ledger.rule(rule)
+    /// The way to Redis, which is kept from the first rule on that is counted there.
+    fn redis(&self) -> Option<Rc<redis::Store>> {
+        let settings = self.redis_settings.as_ref()?;
+        let mut store = self.redis.borrow_mut();
+        let start = || redis::Store::start(&self.ring, Arc::new(settings.clone()));
+        Some(store.get_or_insert_with(start).clone())
     }
 
-    /// Counts a request of a client of a rule.
-    pub fn rule_on(&self, rule: usize, client: &Client<'_>) -> Ruling {
-        match self.rule(rule).store {
-            Store::Local => self.rule_locally(rule, client),
-            Store::Redis => self.rule_in_redis(rule, client),
-        }
-    }
-
-    /// Whether a request of a client of a rule would be admitted, without counting it; `None` where that is for
-    /// another core to say, or for Redis.
-    pub fn foresee(&self, rule: usize, client: &Client<'_>) -> Option<bool> {
-        if self.rule(rule).store != Store::Local {
-            return None;
-        }
-        let key = self.seed.key(rule, client);
-        let is_here = self.owners.is_none() || self.owner(client, key) == self.core;
-        is_here.then(|| self.ledger.foresee(rule, key))
-    }
-
-    fn rule_locally(&self, rule: usize, client: &Client<'_>) -> Ruling {
-        let key = self.seed.key(rule, client);
-        let owner = self.owner(client, key);
-        match &self.owners {
-            Some(owners) if owner != self.core => {
-                add(&self.counts.asked);
-                Ruling::Asked(owners.ask(owner, rule, key))
-            }
-            _ => {
-                add(&self.counts.here);
-                Ruling::Known(self.ledger.decide(rule, key))
-            }
-        }
-    }
-
-    fn rule_in_redis(&self, rule: usize, client: &Client<'_>) -> Ruling {
-        let declared = self.rule(rule);
-        let asked = self.redis.as_ref().map(|redis| {
-            let name = client.name(&declared.name);
-            redis.decide(&declared.rate, &name)
-        });
-        match asked {
-            Some(deciding) if !deciding.has_failed() => Ruling::AskedRedis(deciding),
-            _ => Ruling::Known(None),
+    /// This core has answered all that it had to; it goes on deciding for others that have not, until `end`.
+    pub async fn finish(&self, end: Instant) {
+        if let Some(owners) = &self.owners {
+            owners.finish(end).await;
         }
     }
 
@@ -199,30 +159,9 @@ impl Limiter {
         }
     }
 
-    /// This core has answered all that it had to; it goes on deciding for others that have not, until `end`.
-    pub async fn finish(&self, end: Instant) {
-        if let Some(owners) = &self.owners {
-            owners.finish(end).await;
-        }
-    }
-
-    /// Takes note of a request that could not be decided on.
-    pub fn count_undecided(&self, rule: usize) {
-        let (counts, now) = (&self.counts, self.ledger.ring.now());
-        add(&counts.undecided);
-        add(&counts.untold);
-        let told_at = counts.told_at.get();
-        if told_at.is_some_and(|at| now - at < limits::RATE_FAILURES_TOLD_INTERVAL) {
-            return;
-        }
-        counts.told_at.set(Some(now));
-        let (requests, rule) = (counts.untold.take(), &self.rule(rule).name);
-        tracing::warn!(rule, requests, "a rate limit could not be decided on");
-    }
-
     /// Tells the log where requests were decided.
     pub fn log_summary(&self) {
-        if let Some(redis) = &self.redis {
+        if let Some(redis) = &*self.redis.borrow() {
             redis.tell_repeated();
         }
         let counts = &self.counts;
@@ -239,6 +178,108 @@ impl Limiter {
     }
 }
 
+impl Limiter {
+    /// Starts to decide by the rules of the first API, and to answer the other cores. Rules that are counted in
+    /// Redis need its settings.
+    pub fn start(
+        ring: &Rc<Ring>,
+        (api, numbers): (&Arc<Api>, &Numbers),
+        seat: Seat,
+        redis: Option<&redis::Settings>,
+    ) -> Limiter {
+        let ledger = Rc::new(Ledger::new(ring, seat.beginning));
+        // Before anybody is answered.
+        let counted = ledger.take_on(&api.guards.rate_limits, numbers);
+        let owners = seat
+            .post
+            .map(|post| Owners::start(ring, seat.core, post, ledger.clone()));
+        let office = Rc::new(Office {
+            ring: ring.clone(),
+            ledger,
+            core: seat.core,
+            cores: seat.cores,
+            seed: seat.seed,
+            owners,
+            redis_settings: redis.cloned(),
+            redis: RefCell::default(),
+            counts: Counts::default(),
+        });
+        office.limiter_by(api, counted)
+    }
+
+    /// What it decides with.
+    pub fn office(&self) -> &Rc<Office> {
+        &self.office
+    }
+
+    /// A rule of the routes file.
+    pub fn rule(&self, rule: usize) -> &Rule {
+        &self.api.guards.rate_limits[rule]
+    }
+
+    /// Counts a request of a client of a rule.
+    pub fn rule_on(&self, rule: usize, client: &Client<'_>) -> Ruling {
+        match self.rule(rule).store {
+            Store::Local => self.rule_locally(rule, client),
+            Store::Redis => self.rule_in_redis(rule, client),
+        }
+    }
+
+    /// Whether a request of a client of a rule would be admitted, without counting it; `None` where that is for
+    /// another core to say, or for Redis.
+    pub fn foresee(&self, rule: usize, client: &Client<'_>) -> Option<bool> {
+        if self.rule(rule).store != Store::Local {
+            return None;
+        }
+        let (office, counted) = (&self.office, &self.counted[rule]);
+        let key = office.seed.key(counted.number, client);
+        let is_here = office.owners.is_none() || office.owner(client, key) == office.core;
+        is_here.then(|| office.ledger.foresee(counted, key))
+    }
+
+    fn rule_locally(&self, rule: usize, client: &Client<'_>) -> Ruling {
+        let (office, counted) = (&self.office, &self.counted[rule]);
+        let key = office.seed.key(counted.number, client);
+        let owner = office.owner(client, key);
+        match &office.owners {
+            Some(owners) if owner != office.core => {
+                add(&office.counts.asked);
+                Ruling::Asked(owners.ask(owner, counted.number, key))
+            }
+            _ => {
+                add(&office.counts.here);
+                Ruling::Known(office.ledger.decide_by(counted, key))
+            }
+        }
+    }
+
+    fn rule_in_redis(&self, rule: usize, client: &Client<'_>) -> Ruling {
+        let declared = self.rule(rule);
+        let asked = self.redis.as_ref().map(|redis| {
+            let name = client.name(&declared.name);
+            redis.decide(&declared.rate, &name)
+        });
+        match asked {
+            Some(deciding) if !deciding.has_failed() => Ruling::AskedRedis(deciding),
+            _ => Ruling::Known(None),
+        }
+    }
+
+    /// Takes note of a request that could not be decided on.
+    pub fn count_undecided(&self, rule: usize) {
+        let (counts, now) = (&self.office.counts, self.office.ring.now());
+        add(&counts.undecided);
+        add(&counts.untold);
+        let told_at = counts.told_at.get();
+        if told_at.is_some_and(|at| now - at < limits::RATE_FAILURES_TOLD_INTERVAL) {
+            return;
+        }
+        counts.told_at.set(Some(now));
+        let (requests, rule) = (counts.untold.take(), &self.rule(rule).name);
+        tracing::warn!(rule, requests, "a rate limit could not be decided on");
+    }
+}
+
 impl Ruling {
     /// Waits for it.
     pub async fn outcome(self) -> Outcome {
@@ -248,33 +289,6 @@ impl Ruling {
             // Why there is none the log has been told.
             Ruling::AskedRedis(deciding) => deciding.await.ok(),
         }
-    }
-}
-
-impl Ledger {
-    fn rule(&self, rule: usize) -> &Rule {
-        &self.api.guards.rate_limits[rule]
-    }
-
-    /// Decides one request of a client that belongs to this core, as of the present pass.
-    fn decide(&self, rule: usize, key: u128) -> Outcome {
-        let declared = self.rule(rule);
-        let mut table = self.tables[rule].borrow_mut();
-        table.decide(key, self.now(), &declared.rate, declared.when_full())
-    }
-
-    /// Whether it would admit one.
-    fn foresee(&self, rule: usize, key: u128) -> bool {
-        let table = self.tables[rule].borrow();
-        table
-            .foresee(key, self.now(), &self.rule(rule).rate)
-            .admitted
-    }
-
-    /// The pass, in nanoseconds since the beginning.
-    fn now(&self) -> u64 {
-        let since = self.ring.now().saturating_duration_since(self.beginning);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

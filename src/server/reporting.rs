@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::answer::Core;
+use crate::limits;
 use crate::log::RequestLog;
 use crate::metrics::{Gauges, Recorder, Snapshot};
 use crate::ring::{Ring, Work};
@@ -24,6 +26,7 @@ pub struct Books {
 /// See the head of this file.
 pub struct Reporter {
     ring: Rc<Ring>,
+    cpu: usize,
     deliver: Deliver,
     /// What the ring had done by the last report, and when that was.
     last: Cell<(Work, Instant)>,
@@ -31,17 +34,24 @@ pub struct Reporter {
 
 impl Reporter {
     /// Of a core that has just started.
-    pub fn new(ring: &Rc<Ring>, deliver: Deliver) -> Reporter {
+    pub fn new(ring: &Rc<Ring>, cpu: usize, deliver: Deliver) -> Reporter {
         Reporter {
             ring: ring.clone(),
+            cpu,
             deliver,
             last: Cell::new((ring.work(), ring.now())),
         }
     }
 
-    /// Hands over what was recorded since the last report; `empty` takes what comes next. `connections` are
-    /// open.
-    pub fn report(&self, core: &Core, connections: usize, empty: Box<Snapshot>) {
+    /// Hands over what was recorded since the last report; `empty` takes what comes next, if it is of the routes
+    /// that are served now. `connections` are open.
+    pub fn report(&self, core: &Core, connections: usize, empty: Option<Box<Snapshot>>) {
+        let names = core.names();
+        let empty = empty.filter(|empty| Arc::ptr_eq(&empty.names, names));
+        let empty = empty.unwrap_or_else(|| {
+            let snapshot = Snapshot::empty(self.cpu, names.clone(), limits::BATCH_KEYS_MAX);
+            Box::new(snapshot)
+        });
         let (work, now) = (self.ring.work(), self.ring.now());
         let (before, since) = self.last.replace((work, now));
         let took = now.saturating_duration_since(since);

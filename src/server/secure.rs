@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
 
-use super::answer::Core;
 use super::client::Client;
 use super::connection::Connection;
+use super::succession::Current;
 use crate::config::{Limits, Timeouts};
 use crate::guard::Peer;
 use crate::limits::HANDSHAKE_FAULTS_INTERVAL;
@@ -63,33 +63,33 @@ impl Secure {
     pub async fn serve(
         &self,
         stream: Stream,
-        core: Rc<Core>,
+        current: Rc<Current>,
         mut peer: Peer,
         mut limits: Limits,
         timeouts: Timeouts,
     ) {
         stream.set_deadline(Some(timeouts.header));
-        let hello = match unless_draining(&core, first_byte(&stream)).await {
+        let hello = match unless_draining(&current, first_byte(&stream)).await {
             Some(Ok(hello)) => hello,
-            Some(Err(error)) => return self.note_fault(&core, &error),
-            None => return core.recorder().closed(Closed::Drain),
+            Some(Err(error)) => return self.note_fault(&current, &error),
+            None => return current.recorder().closed(Closed::Drain),
         };
         if let Hello::PlainHttp = hello {
             let message = "Plain HTTP request sent to an HTTPS port";
-            let connection = Connection::new(stream, Client::new(core, peer), limits, timeouts);
+            let connection = Connection::new(stream, Client::new(current, peer), limits, timeouts);
             return Box::pin(connection.refusing(400, message).run()).await;
         }
         // Each in a box of its own, so that what only a handshake needs is gone after it.
-        let shaken = Box::pin(unless_draining(&core, self.shake_hands(stream))).await;
+        let shaken = Box::pin(unless_draining(&current, self.shake_hands(stream))).await;
         match shaken {
             Some(Ok(stream)) => {
                 limits.head.secured = true;
                 peer.encrypted = true;
-                let client = Client::new(core.clone(), peer);
+                let client = Client::new(current.clone(), peer);
                 Box::pin(Connection::new(stream, client, limits, timeouts).run()).await;
             }
-            Some(Err(error)) => self.note_fault(&core, &error),
-            None => core.recorder().closed(Closed::Drain),
+            Some(Err(error)) => self.note_fault(&current, &error),
+            None => current.recorder().closed(Closed::Drain),
         }
     }
 
@@ -99,8 +99,8 @@ impl Secure {
         handshake_in_turn(stream, session, &self.turns).await
     }
 
-    fn note_fault(&self, core: &Core, error: &io::Error) {
-        core.recorder().closed(Closed::Handshake);
+    fn note_fault(&self, current: &Current, error: &io::Error) {
+        current.recorder().closed(Closed::Handshake);
         tracing::debug!(%error, "a TLS handshake failed");
         let count = self.faults.untold.get() + 1;
         let now = self.ring.now();
@@ -118,10 +118,10 @@ impl Secure {
 }
 
 /// What `work` gives, or nothing if the server stops meanwhile: nobody has asked for anything yet.
-async fn unless_draining<T>(core: &Core, work: impl Future<Output = T>) -> Option<T> {
+async fn unless_draining<T>(current: &Current, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|context: &mut Context<'_>| {
-        if core.draining() {
+        if current.core().draining() {
             return Poll::Ready(None);
         }
         work.as_mut().poll(context).map(Some)

@@ -8,27 +8,26 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::answer::Core;
+use super::News;
 use super::client::Client;
 use super::connection::Connection;
-use super::jwks::Asker;
 use super::rate_limit::{Limiter, Seat};
 use super::reporting::{Books, Deliver, Reporter};
 use super::secure::Secure;
-use crate::api::Api;
+use super::succession::{Current, Order, Premises, Served, Succession};
 use crate::config::Config;
 use crate::guard::Peer;
 use crate::guard::auth::Keys;
 use crate::limits;
 use crate::log::RequestLog;
 use crate::metrics::{Recorder, Snapshot};
-use crate::pg::Database;
 use crate::pg::url::Target;
 use crate::ring::{self, Event, EventWaker, Listener, Ring};
 
@@ -45,6 +44,8 @@ pub struct Control {
     keys: Arc<Mutex<Option<Keys>>>,
     /// For the snapshot that is asked for, until the core has taken it.
     empty: Arc<Mutex<Option<Box<Snapshot>>>>,
+    /// What else it is to do, in this order.
+    orders: Arc<Mutex<VecDeque<Order>>>,
     waker: EventWaker,
     /// Passes of the core's ring, once it runs.
     heartbeat: Arc<OnceLock<Arc<AtomicU64>>>,
@@ -60,22 +61,18 @@ pub struct Shard {
     pub config: Arc<Config>,
     /// TLS, if any of its listeners speaks it.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What is served.
-    pub api: Arc<Api>,
+    /// What is served at first.
+    pub served: Served,
     /// Where the data is.
     pub target: Arc<Target>,
     /// How the control thread reaches it.
     pub control: Control,
-    /// What identities are proved with.
-    pub keys: Keys,
-    /// Whom to ask for keys that are not known.
-    pub asker: Option<Asker>,
     /// What it decides rate limits with.
     pub seat: Seat,
-    /// What its routes are called in what it hands over.
-    pub names: Arc<[String]>,
     /// How it hands over what it has done.
     pub deliver: Deliver,
+    /// How it reaches the control thread.
+    pub(super) news: Sender<News>,
 }
 
 impl Control {
@@ -86,6 +83,7 @@ impl Control {
             tls: Arc::default(),
             keys: Arc::default(),
             empty: Arc::default(),
+            orders: Arc::default(),
             waker: EventWaker::new()?,
             heartbeat: Arc::default(),
         })
@@ -115,6 +113,12 @@ impl Control {
         self.waker.wake();
     }
 
+    /// Has the core do something.
+    pub fn order(&self, order: Order) {
+        lock(&self.orders).push_back(order);
+        self.waker.wake();
+    }
+
     /// Starts the drain.
     pub fn drain(&self) {
         self.drain.store(true, Ordering::Release);
@@ -134,21 +138,20 @@ impl Shard {
             listeners,
             config,
             tls,
-            api,
+            served,
             target,
             control,
-            keys,
-            asker,
             seat,
-            names,
             deliver,
+            news,
             cpu,
         } = self;
+        let names = served.places.names.clone();
         let books = Books {
             log: Rc::new(RequestLog::new(&config.request_log, names.clone())),
             recorder: Rc::new(Recorder::new(cpu, names, limits::BATCH_KEYS_MAX)),
         };
-        let reporter = Reporter::new(&ring, deliver);
+        let reporter = Reporter::new(&ring, cpu, deliver);
         ring.on_handed({
             let Books { recorder, log } = books.clone();
             move |now| {
@@ -156,19 +159,18 @@ impl Shard {
                 log.handed(now);
             }
         });
-        let database = Database::start(
-            &ring,
-            api.clone(),
+        let rules = (&served.api, &served.rules);
+        let limiter = Limiter::start(&ring, rules, seat, config.redis.as_ref());
+        let office = limiter.office().clone();
+        let premises = Premises {
+            ring: ring.clone(),
+            config: config.clone(),
             target,
-            &config.postgres,
-            books.recorder.clone(),
-        );
-        let limiter = Limiter::start(&ring, &api, seat, config.redis.as_ref());
-        let in_flight = config.limits.in_flight;
-        let core = Rc::new(Core::new(
-            &ring, api, limiter, database, books, in_flight, asker,
-        ));
-        core.replace_keys(&keys);
+            books,
+            news,
+        };
+        let succession = Succession::start(premises, limiter, served);
+        let current = &succession.current;
         let house = House::new(config.limits.connections);
         let event = Event::listen(&ring, &control.waker);
         // Set once: a core starts once.
@@ -184,7 +186,7 @@ impl Shard {
                 ring.clone(),
                 listener.clone(),
                 secure,
-                core.clone(),
+                current.clone(),
                 house.clone(),
                 config.clone(),
             ));
@@ -194,14 +196,21 @@ impl Shard {
             if let (Some(secure), Some(config)) = (&secure, lock(&control.tls).take()) {
                 secure.replace(config);
             }
+            for order in std::mem::take(&mut *lock(&control.orders)) {
+                if succession.follow(order) {
+                    // What comes next is recorded by other names.
+                    reporter.report(&current.core(), house.open.get(), None);
+                }
+            }
             if let Some(keys) = lock(&control.keys).take() {
-                core.replace_keys(&keys);
+                current.core().replace_keys(&keys);
             }
             if let Some(empty) = lock(&control.empty).take() {
-                reporter.report(&core, house.open.get(), empty);
-                core.request_log().tell_again(ring.now());
+                reporter.report(&current.core(), house.open.get(), Some(empty));
+                current.request_log().tell_again(ring.now());
             }
         }
+        let core = current.core();
         core.drain();
         house.drain();
         listeners.iter().for_each(|listener| listener.close());
@@ -214,10 +223,10 @@ impl Shard {
             let open = house.open.get();
             tracing::warn!(open, "gave up on connections at the drain timeout");
         }
-        core.finish(start + config.timeouts.drain).await;
+        office.finish(start + config.timeouts.drain).await;
         core.log_summary();
-        let none = Snapshot::empty(cpu, Arc::default(), 0);
-        reporter.report(&core, house.open.get(), Box::new(none));
+        office.log_summary();
+        reporter.report(&core, house.open.get(), None);
     }
 }
 
@@ -288,13 +297,13 @@ async fn accept(
     ring: Rc<Ring>,
     listener: Rc<Listener>,
     secure: Option<Rc<Secure>>,
-    core: Rc<Core>,
+    current: Rc<Current>,
     house: Rc<House>,
     config: Arc<Config>,
 ) {
     while let Some((stream, place)) = listener.accept(|| house.clone().place()).await {
-        core.recorder().count(|counters| counters.accepted += 1);
-        let (core, secure) = (core.clone(), secure.clone());
+        current.recorder().count(|counters| counters.accepted += 1);
+        let (current, secure) = (current.clone(), secure.clone());
         let (limits, timeouts) = (config.limits, config.timeouts);
         ring.spawn(async move {
             let _place = place;
@@ -303,9 +312,9 @@ async fn accept(
                 encrypted: false,
             };
             if let Some(secure) = secure {
-                return Box::pin(secure.serve(stream, core, peer, limits, timeouts)).await;
+                return Box::pin(secure.serve(stream, current, peer, limits, timeouts)).await;
             }
-            let client = Client::new(core, peer);
+            let client = Client::new(current, peer);
             let connection = Connection::new(stream, client, limits, timeouts);
             connection.run().await;
         });

@@ -42,22 +42,38 @@ enum Change {
 }
 
 impl Watch {
-    /// Of cores that have just started, and serve routes of these names in batches of at most `batch_max`.
-    pub fn new(cores: Vec<(usize, Control)>, names: Arc<[String]>, batch_max: usize) -> Watch {
-        let cpus: Vec<usize> = cores.iter().map(|(cpu, _)| *cpu).collect();
-        let watched = |(cpu, control)| Watched {
-            cpu,
-            control,
-            pulse: Pulse::default(),
-            empty: Some(Box::new(Snapshot::empty(cpu, names.clone(), batch_max))),
-        };
-        let cores = cores.into_iter().map(watched).collect();
+    /// Of cores that serve routes of these names in batches of at most `batch_max`.
+    pub fn new(cpus: &[usize], names: Arc<[String]>, batch_max: usize) -> Watch {
         Watch {
-            ledger: Arc::new(Mutex::new(Ledger::new(&cpus))),
-            cores,
+            ledger: Arc::new(Mutex::new(Ledger::new(cpus))),
+            cores: Vec::new(),
             names,
             batch_max,
             next: Instant::now() + INTERVAL,
+        }
+    }
+
+    /// One of them has started.
+    pub fn add(&mut self, cpu: usize, control: Control) {
+        self.cores.push(Watched {
+            cpu,
+            control,
+            pulse: Pulse::default(),
+            empty: Some(Box::new(self.empty(cpu))),
+        });
+    }
+
+    fn empty(&self, cpu: usize) -> Snapshot {
+        Snapshot::empty(cpu, self.names.clone(), self.batch_max)
+    }
+
+    /// The cores are about to serve routes of these names.
+    pub fn rename(&mut self, names: Arc<[String]>) {
+        self.names = names;
+        let (names, batch_max) = (&self.names, self.batch_max);
+        for core in self.cores.iter_mut().filter(|core| core.empty.is_some()) {
+            let empty = Snapshot::empty(core.cpu, names.clone(), batch_max);
+            core.empty = Some(Box::new(empty));
         }
     }
 

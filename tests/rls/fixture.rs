@@ -11,9 +11,9 @@ use pinion::config;
 use pinion::error::Failure;
 use pinion::guard::RequestId;
 use pinion::guard::auth::{Claims, Identity, Scheme};
-use pinion::metrics::{Recorder, Snapshot};
+use pinion::metrics::{Places, Recorder};
 use pinion::pg::execute::Running;
-use pinion::pg::{Database, Session, Value, url};
+use pinion::pg::{Database, Opening, Session, Value, url};
 use pinion::ring::{self, Ring};
 
 use crate::support::PATIENCE;
@@ -179,10 +179,12 @@ pub fn on_one_connection<F: Future<Output = ()> + 'static>(
     };
     let api = Arc::new(api);
     let outcome = ring::run(None, &ring::Options::default(), |ring| {
-        let names = Snapshot::names(api.routes.iter().map(|route| route.name.as_str()));
-        let recorder = Rc::new(Recorder::new(0, names, 1));
+        let places = Places::of_first(api.routes.iter().map(|route| route.name.as_str()));
+        let recorder = Rc::new(Recorder::new(0, places.names.clone(), 1));
         let target = Arc::new(target);
-        let database = Database::start(&ring, api.clone(), target, &settings, recorder);
+        let recording = (recorder, places);
+        let all = Opening::All;
+        let database = Database::start(&ring, api.clone(), target, &settings, recording, all);
         let core = Core {
             ring,
             api,

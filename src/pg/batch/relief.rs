@@ -57,6 +57,8 @@ pub(in crate::pg) fn relieve(database: &Rc<Database>, route: usize) {
     for one in late {
         one.relieved.set(true);
         let substitute = send(database.clone(), batcher.clone(), one.full);
-        database.ring.spawn(substitute);
+        let database = database.clone();
+        let ring = database.ring.clone();
+        ring.spawn(async move { database.closing.until(substitute).await });
     }
 }

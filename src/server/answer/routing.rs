@@ -43,7 +43,8 @@ impl Core {
         let ready = path == "/ready" && self.ready_built_in;
         let (options, id) = (method.is_none(), &trail.id);
         Err(if health || ready {
-            trail.route = Some(self.api.routes.len() + usize::from(ready));
+            let built_in = self.api.routes.len() + usize::from(ready);
+            trail.route = Some(self.places.of(built_in));
             match method {
                 Some(api::Method::Get) if health => Reply::fixed(200, b"{\"status\":\"ok\"}"),
                 Some(api::Method::Get) => self.ready(),
@@ -52,7 +53,7 @@ impl Core {
         } else {
             match self.api.router.find(method, path) {
                 Found::Route { index, captures } => {
-                    trail.route = Some(index);
+                    trail.route = Some(self.places.of(index));
                     trail.set_route_lines(self.route_lines[index].clone());
                     return Ok((index, captures));
                 }

@@ -17,7 +17,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::{Ledger, Outcome};
+use super::Outcome;
+use super::ledger::Ledger;
 use crate::limits;
 use crate::ring::{Event, EventWaker, Ring};
 
@@ -48,6 +49,7 @@ struct Message {
 }
 
 struct Question {
+    /// The number of the rule.
     rule: usize,
     key: u128,
     outcome: Outcome,

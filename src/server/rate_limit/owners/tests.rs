@@ -1,3 +1,4 @@
+use super::super::ledger::Numbers;
 use super::*;
 use crate::api::{self, Api};
 use crate::ring;
@@ -25,12 +26,10 @@ fn on_a_ring<F: Future<Output = ()> + 'static>(
         let beginning = Instant::now();
         let made = ring.clone();
         let ledger = move || {
-            Rc::new(Ledger {
-                ring: made.clone(),
-                api: api.clone(),
-                tables: vec![RefCell::default()],
-                beginning,
-            })
+            let ledger = Rc::new(Ledger::new(&made, beginning));
+            let rules = &api.guards.rate_limits;
+            ledger.take_on(rules, &Numbers::default().of_next(rules));
+            ledger
         };
         test(ring, posts(2).expect("mailboxes"), Box::new(ledger))
     });
