@@ -15,6 +15,7 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod redis;
+pub mod steady;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
