@@ -25,6 +25,8 @@ pub enum Command {
     Demo(Demo),
     /// Check a routes file against a database and print what it resolves to
     Check(Check),
+    /// Start a running server's program again in its place, without a request that is lost
+    Upgrade(Upgrade),
 }
 
 /// `pinion serve`.
@@ -44,6 +46,16 @@ pub struct Check {
     /// Where the API is declared and where its data is.
     #[command(flatten)]
     pub api: ApiFlags,
+}
+
+/// `pinion upgrade`.
+#[derive(Debug, Args)]
+pub struct Upgrade {
+    /// The server's process id
+    pub pid: u32,
+    /// How long to wait until the old process has ended
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "2m")]
+    pub timeout: Duration,
 }
 
 /// Where the API is declared and where its data is.

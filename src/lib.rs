@@ -27,6 +27,7 @@ pub mod run;
 
 pub mod check;
 pub mod demo;
+pub mod upgrade;
 
 pub mod server;
 

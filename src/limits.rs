@@ -322,6 +322,12 @@ pub const SUCCESSION_OVERLAP: Duration = Duration::from_secs(1);
 /// is taken.
 pub const SUCCESSION_RETIRING_MAX: usize = 4;
 
+// ---- Upgrading ----
+
+/// When another process has taken over, clients have the drain timeout less this to ask once more on each
+/// connection; what is idle then is closed.
+pub const DISMISSAL_TIME: Duration = Duration::from_secs(2);
+
 // ---- Redis ----
 
 /// How long a decision of a rate limit by Redis may take; then `on_store_failure` decides. Many times what a

@@ -12,7 +12,7 @@ use tracing::Level;
 
 use crate::api::{self, Api};
 use crate::check;
-use crate::cli::{ApiFlags, Check, Cli, Command, Demo, Serve};
+use crate::cli::{ApiFlags, Check, Cli, Command, Demo, Serve, Upgrade};
 use crate::config::Config;
 use crate::demo;
 use crate::guard::auth::jwt::Source;
@@ -23,6 +23,7 @@ use crate::pg::connect;
 use crate::pg::url::{self, Target};
 use crate::ring;
 use crate::server::{self, Reread};
+use crate::upgrade;
 
 /// A fault that ends the program, in words for whoever started it.
 type Fault = Box<dyn std::error::Error>;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(serve) => run_serve(&serve),
         Command::Demo(demo) => run_demo(&demo),
         Command::Check(check) => run_check(&check),
+        Command::Upgrade(upgrade) => run_upgrade(&upgrade),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -157,6 +159,11 @@ fn take_signals() -> Result<Arc<AtomicBool>, Fault> {
             .map_err(|error| format!("signals can't be taken: {error}"))?;
     }
     Ok(interrupted)
+}
+
+fn run_upgrade(flags: &Upgrade) -> Result<(), Fault> {
+    let pid = upgrade::upgrade(flags.pid, flags.timeout)?;
+    Ok(print(&format!("process {pid} serves now\n"))?)
 }
 
 fn run_check(flags: &Check) -> Result<(), Fault> {

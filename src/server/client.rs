@@ -54,6 +54,10 @@ impl Handler for Client {
         self.current.core().draining()
     }
 
+    fn dismisses(&self) -> bool {
+        self.current.dismisses()
+    }
+
     fn now(&self) -> Instant {
         self.current.core().now()
     }

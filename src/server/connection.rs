@@ -226,7 +226,10 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     }
 
     fn write(&mut self, manner: Manner, reply: Reply) {
-        let stopping = self.handler.draining() && self.pending.is_empty();
+        // What has arrived already is still answered, unless it is time to end.
+        let is_last =
+            self.pending.is_empty() && (self.transport.unread() == 0 || self.handler.dismisses());
+        let stopping = self.handler.draining() && is_last;
         let close = reply.close || stopping;
         let envelope = Envelope {
             date: &self.handler.date(),
@@ -284,7 +287,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             self.hold(now);
             return self.poll_gone(context);
         }
-        if self.handler.draining() && self.pending.is_empty() && self.reading.is_idle() {
+        if self.handler.dismisses() && self.pending.is_empty() && self.reading.is_idle() {
             self.accounts.ends(Closed::Drain);
             return Poll::Ready(self.end_idle());
         }

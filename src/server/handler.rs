@@ -25,8 +25,13 @@ pub trait Handler {
     fn recorder(&self) -> &Recorder;
     /// What the core tells the log of requests with.
     fn request_log(&self) -> &RequestLog;
-    /// The server is stopping: connections end after the answer that they are at.
+    /// The server is stopping, or another process serves in its place: connections end after the answer that they
+    /// are at.
     fn draining(&self) -> bool;
+    /// Connections that ask for nothing end, too.
+    fn dismisses(&self) -> bool {
+        self.draining()
+    }
     /// The time of the pass.
     fn now(&self) -> Instant;
     /// The current second as IMF-fixdate.

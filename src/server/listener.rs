@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::handover::Shares;
 use super::steering;
 use crate::cli::Steer;
 use crate::config::{Address, Config, Sockets};
@@ -60,9 +61,19 @@ pub struct Bound {
     /// Where it listens; with the ports that the kernel chose for port 0.
     pub addresses: Vec<Address>,
     /// By address, then by core.
-    sockets: Vec<VecDeque<Socket>>,
+    sockets: Vec<VecDeque<Vec<Socket>>>,
+    /// By what they are called when they are handed over.
+    names: Vec<String>,
     /// Unix sockets, whose files are removed at the end.
     files: Vec<SocketFile>,
+}
+
+/// One listening socket.
+pub struct Listening {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// TLS is spoken there.
+    pub is_encrypted: bool,
 }
 
 /// The file of a unix socket, told apart from one that another server has put in its place since.
@@ -72,14 +83,38 @@ struct SocketFile {
 }
 
 impl Bound {
-    /// The sockets of one more core, the first one first: one for each address that is configured, its own
-    /// from now on. When the last core has closed them, who connects is refused.
-    pub fn take_core(&mut self) -> Vec<OwnedFd> {
-        self.sockets
-            .iter_mut()
-            .filter_map(VecDeque::pop_front)
-            .map(OwnedFd::from)
-            .collect()
+    /// The sockets of one more core, the first one first: one for each address that is configured, or more of
+    /// those that were handed over by more cores, its own from now on. When the last core has closed them, who
+    /// connects is refused.
+    pub fn take_core(&mut self) -> Vec<Listening> {
+        let of_all = self.sockets.iter_mut().zip(&self.addresses);
+        let of_core = of_all.flat_map(|(sockets, address)| {
+            let own = sockets.pop_front().unwrap_or_default();
+            own.into_iter().map(|socket| Listening {
+                socket: socket.into(),
+                is_encrypted: address.is_encrypted(),
+            })
+        });
+        of_core.collect()
+    }
+
+    /// What another process takes over from this one, to be asked before the cores have taken it.
+    pub fn shares(&self) -> io::Result<Shares> {
+        let mut shares = Shares::default();
+        for (index, name) in self.names.iter().enumerate() {
+            let sockets = self.sockets[index].iter().flatten();
+            // The cores have one socket of a path, each by a descriptor of its own.
+            let is_path = matches!(self.addresses[index], Address::Unix(_));
+            let sockets = sockets.take(if is_path { 1 } else { usize::MAX });
+            let copies = sockets.map(|socket| socket.try_clone().map(OwnedFd::from));
+            shares.add(name.clone(), copies.collect::<io::Result<_>>()?);
+        }
+        Ok(shares)
+    }
+
+    /// The files of unix sockets are another process's now.
+    pub fn leave_files(&mut self) {
+        self.files.clear();
     }
 }
 
@@ -97,24 +132,28 @@ impl Drop for Bound {
 /// Device, inode, and when it was made (seconds, nanoseconds): inodes are used again.
 type Identity = (u64, u64, i64, i64);
 
-/// Binds every address of the configuration once per core.
-pub fn bind(config: &Config) -> Result<Bound, Error> {
+/// Binds every address of the configuration once per core, but for what has been handed over.
+pub fn bind(config: &Config, shares: &mut Shares) -> Result<Bound, Error> {
     let mut bound = Bound {
         addresses: Vec::new(),
         sockets: Vec::new(),
+        names: Vec::new(),
         files: Vec::new(),
     };
-    for address in &config.listen {
+    for (index, address) in config.listen.iter().enumerate() {
+        // An address may be there twice.
+        let name = format!("{index} {address}");
+        let given: Vec<Socket> = shares.take(&name).into_iter().map(Socket::from).collect();
         let result = match address {
-            Address::Tcp(address) => bind_tcp(*address, config).map(|(address, sockets)| {
+            Address::Tcp(address) => bind_tcp(*address, config, given).map(|(address, sockets)| {
                 bound.addresses.push(Address::Tcp(address));
                 sockets
             }),
-            Address::Tls(address) => bind_tcp(*address, config).map(|(address, sockets)| {
+            Address::Tls(address) => bind_tcp(*address, config, given).map(|(address, sockets)| {
                 bound.addresses.push(Address::Tls(address));
                 sockets
             }),
-            Address::Unix(path) => bind_unix(path, config).map(|(file, sockets)| {
+            Address::Unix(path) => bind_unix(path, config, given).map(|(file, sockets)| {
                 bound.addresses.push(address.clone());
                 bound.files.push(file);
                 sockets
@@ -124,34 +163,66 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
             address: address.to_string(),
             source,
         })?;
-        bound.sockets.push(sockets);
+        bound.sockets.push(dealt(sockets, config.cores.len()));
+        bound.names.push(name);
     }
     Ok(bound)
 }
 
+/// All sockets, each to a core: every one is accepted from.
+fn dealt(sockets: Vec<Socket>, cores: usize) -> VecDeque<Vec<Socket>> {
+    let mut dealt: VecDeque<Vec<Socket>> = (0..cores).map(|_| Vec::new()).collect();
+    for (index, socket) in sockets.into_iter().enumerate() {
+        dealt[index % cores].push(socket);
+    }
+    dealt
+}
+
 /// One socket per core on the same port; the kernel spreads connections over them (SO_REUSEPORT), or a
 /// program does, which names them by the order in which they begin to listen: that of the cores.
-fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<(SocketAddr, VecDeque<Socket>)> {
-    // SO_REUSEPORT would let a second server of the same user share the port without a word. A
-    // socket without it is refused if anybody is there.
-    let alone = tcp_socket(address, &config.sockets)?;
-    alone.bind(&address.into())?;
-    let address = local(&alone)?;
-    drop(alone);
+///
+/// Of those that were handed over none is closed, whatever the number of cores: somebody may wait in its queue.
+fn bind_tcp(
+    address: SocketAddr,
+    config: &Config,
+    given: Vec<Socket>,
+) -> io::Result<(SocketAddr, Vec<Socket>)> {
+    let address = match given.first() {
+        Some(socket) => local(socket)?,
+        None => free_address(address, config)?,
+    };
     let program = program(config);
-    let mut sockets = VecDeque::with_capacity(config.cores.len());
-    for _ in &config.cores {
+    let given_count = given.len();
+    let mut sockets = given;
+    while sockets.len() < config.cores.len() {
         let socket = tcp_socket(address, &config.sockets)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         // The others join the first one's group, so that it has the program before anybody connects.
-        if let Some(program) = program.as_ref().filter(|_| sockets.is_empty()) {
+        let is_first = sockets.is_empty();
+        if let Some(program) = program.as_ref().filter(|_| is_first) {
             ring::steer(&socket, program)?;
         }
         socket.listen(backlog(&config.sockets))?;
-        sockets.push_back(socket);
+        sockets.push(socket);
+    }
+    // The one that came with them knows of fewer cores.
+    if let (Some(first), Some(program), true) = (
+        sockets.first(),
+        &program,
+        (1..sockets.len()).contains(&given_count),
+    ) {
+        ring::steer(first, program)?;
     }
     Ok((address, sockets))
+}
+
+/// The address, with a port. SO_REUSEPORT would let a second server of the same user share the port without a
+/// word. A socket without it is refused if anybody is there.
+fn free_address(address: SocketAddr, config: &Config) -> io::Result<SocketAddr> {
+    let alone = tcp_socket(address, &config.sockets)?;
+    alone.bind(&address.into())?;
+    local(&alone)
 }
 
 /// What chooses the core of a connection, where the kernel is not to do it by itself.
@@ -177,12 +248,22 @@ fn tcp_socket(address: SocketAddr, options: &Sockets) -> io::Result<Socket> {
 }
 
 /// One socket that all cores accept from: a path has no SO_REUSEPORT.
-fn bind_unix(path: &Path, config: &Config) -> io::Result<(SocketFile, VecDeque<Socket>)> {
-    remove_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    set_buffers(&socket, &config.sockets)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(backlog(&config.sockets))?;
+fn bind_unix(
+    path: &Path,
+    config: &Config,
+    given: Vec<Socket>,
+) -> io::Result<(SocketFile, Vec<Socket>)> {
+    let socket = match given.into_iter().next() {
+        Some(socket) => socket,
+        None => {
+            remove_stale(path)?;
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            set_buffers(&socket, &config.sockets)?;
+            socket.bind(&SockAddr::unix(path)?)?;
+            socket.listen(backlog(&config.sockets))?;
+            socket
+        }
+    };
     let file = SocketFile {
         path: path.to_owned(),
         identity: identity(path)?,
@@ -256,12 +337,12 @@ mod tests {
         };
         let mut config = Config::new(&serve.machine).expect("a configuration");
         config.cores = (0..cores).collect();
-        let mut bound = bind(&config).expect("a port");
+        let mut bound = bind(&config, &mut Shares::default()).expect("a port");
         let Address::Tcp(address) = bound.addresses[0] else {
             unreachable!()
         };
         let sockets = (0..cores).flat_map(|_| bound.take_core());
-        let sockets: Vec<Socket> = sockets.map(Socket::from).collect();
+        let sockets: Vec<Socket> = sockets.map(|one| one.socket.into()).collect();
         for socket in &sockets {
             socket.set_nonblocking(true).expect("a flag");
         }

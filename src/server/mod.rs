@@ -8,6 +8,7 @@ mod connection;
 mod deadlines;
 mod dumps;
 mod handler;
+mod handover;
 mod jwks;
 mod keys;
 mod listener;
@@ -24,6 +25,7 @@ mod shard;
 mod steering;
 mod succession;
 mod transport;
+mod upgrade;
 mod watch;
 
 #[cfg(test)]
@@ -36,7 +38,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::api::Api;
@@ -49,6 +51,7 @@ use crate::ring;
 use crate::tls::{self, ServerTls};
 
 use dumps::Dumps;
+use handover::{Inheritance, Shares};
 use keys::KeyStore;
 use listener::Bound;
 use rate_limit::Numbers;
@@ -57,6 +60,7 @@ pub use reload::{ReloadState, Reloaded, Reread};
 use reporting::Deliver;
 use shard::{Control, Shard};
 use succession::Served;
+use upgrade::{Program, Successor, Upgrades};
 use watch::Watch;
 
 pub use machine::prepare;
@@ -77,12 +81,24 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    fn of_handover(error: &io::Error) -> Error {
+        Error(format!("listening sockets can't be handed over: {error}"))
+    }
+}
+
 /// What the control thread hears.
 enum News {
     /// To stop.
     Signal,
     /// To read routes, certificates and keys again.
     Reload,
+    /// To have another process take over.
+    Upgrade,
+    /// It is ready, or why there is none.
+    Upgraded(Box<Result<Successor, String>>),
+    /// A core that is to take over can serve.
+    Settled,
     /// What was read for the reload of this number.
     Read(u64, Box<Read>),
     /// What Postgres said of it.
@@ -113,7 +129,10 @@ pub fn serve(
     listen_to_signals(sender.clone())?;
     // A fetch may take seconds: a signal that comes meanwhile is not lost.
     let keys = load_keys(api, &sender)?;
-    let mut bound = listener::bind(&config)?;
+    let mut inheritance = Inheritance::take().map_err(|error| Error::of_handover(&error))?;
+    let mut none = Shares::default();
+    let given = inheritance.as_mut().map(|it| &mut it.shares);
+    let mut bound = listener::bind(&config, given.unwrap_or(&mut none))?;
     let rules = Numbers::default().of_next(&api.guards.rate_limits);
     let places = Places::of_first(api.routes.iter().map(|route| route.name.as_str()));
     let reloads = Reloads::new(reread, (rules.clone(), places.clone()), sender.clone());
@@ -125,6 +144,14 @@ pub fn serve(
         rules,
         places: places.clone(),
     };
+    // A demo would start a second Postgres on its data.
+    let upgradable = match reloads.is_of_file() {
+        true => Some((
+            Program::of_this_process().map_err(|error| Error::of_handover(&error))?,
+            bound.shares().map_err(|error| Error::of_handover(&error))?,
+        )),
+        false => None,
+    };
     let mut cores = Cores {
         dumps: Dumps::new(config.histograms.as_ref())?,
         watch: Watch::new(&config.cores, places.names.clone(), limits::BATCH_KEYS_MAX),
@@ -132,13 +159,15 @@ pub fn serve(
         tls,
         keys,
         reloads,
+        upgrades: Upgrades::new(upgradable),
+        inheritance,
         drain_timeout: config.timeouts.drain,
     };
     cores.start(config, &served, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
-    cores.supervise(&news)
+    cores.supervise(&news, &sender, &mut bound)
 }
 
 /// The keys of `[auth]`; those that are fetched later are news.
@@ -161,6 +190,9 @@ struct Cores {
     tls: Option<ServerTls>,
     keys: KeyStore,
     reloads: Reloads,
+    upgrades: Upgrades,
+    /// What this process has been given by the one that it takes over from.
+    inheritance: Option<Inheritance>,
     drain_timeout: Duration,
 }
 
@@ -182,6 +214,7 @@ impl Cores {
             let shard = Shard {
                 cpu,
                 listeners: bound.take_core(),
+                takes_over: self.inheritance.is_some(),
                 config: config.clone(),
                 tls: self.tls.as_ref().map(ServerTls::config),
                 served: served.clone(),
@@ -211,16 +244,29 @@ impl Cores {
     }
 
     /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
-    fn supervise(mut self, news: &Receiver<News>) -> Result<(), Error> {
-        loop {
+    fn supervise(
+        mut self,
+        news: &Receiver<News>,
+        sender: &Sender<News>,
+        bound: &mut Bound,
+    ) -> Result<(), Error> {
+        self.claim(news)?;
+        let is_left = loop {
             self.watch.look();
             self.dumps.look(&mut self.watch);
             let step = self.reloads.look(&self.controls);
             self.go_on(step);
             let patience = self.watch.patience().min(self.dumps.patience());
             match news.recv_timeout(patience) {
-                Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break false,
                 Ok(News::Reload) => self.reload(),
+                Ok(News::Upgrade) => self.upgrades.begin(sender.clone()),
+                Ok(News::Upgraded(outcome)) => {
+                    if self.leave(*outcome, bound) {
+                        break true;
+                    }
+                }
+                Ok(News::Settled) => {}
                 Ok(News::Dump) => self.dumps.ask(&mut self.watch, None),
                 Ok(News::Read(number, read)) => {
                     let step = self.reloads.read(number, *read, &self.controls);
@@ -243,9 +289,15 @@ impl Cores {
                 Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+        };
+        self.upgrades.end();
+        if is_left {
+            self.controls.iter().for_each(Control::leave);
+        } else {
+            tracing::info!("stopping: finishing what is in flight (again to stop at once)");
+            self.controls.iter().for_each(Control::drain);
         }
-        tracing::info!("stopping: finishing what is in flight (again to stop at once)");
-        self.controls.iter().for_each(Control::drain);
+        let mut is_patient = is_left;
         let end = Instant::now() + self.drain_timeout + HOMECOMING;
         let mut running = self.controls.len();
         while running > 0 {
@@ -257,8 +309,15 @@ impl Cores {
                 }
                 Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
                 // For nobody any more.
-                Ok(News::Reload | News::Dump) => {}
+                Ok(
+                    News::Reload | News::Dump | News::Upgrade | News::Upgraded(_) | News::Settled,
+                ) => {}
                 Ok(News::Read(..) | News::Checked(..) | News::Prepared(..) | News::Keys(..)) => {}
+                Ok(News::Signal) if is_patient => {
+                    is_patient = false;
+                    tracing::info!("stopping: finishing what is in flight (again to stop at once)");
+                    self.controls.iter().for_each(Control::drain);
+                }
                 Ok(News::Signal) => {
                     tracing::warn!("stopping at once");
                     break;
@@ -284,7 +343,7 @@ fn deliver_snapshots(sender: Sender<News>) -> Deliver {
 
 /// Signals are the control thread's: the cores block them.
 fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         .map_err(|error| Error(format!("signals can't be taken: {error}")))?;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -293,6 +352,7 @@ fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
                 let news = match signal {
                     SIGHUP => News::Reload,
                     SIGUSR1 => News::Dump,
+                    SIGUSR2 => News::Upgrade,
                     _ => News::Signal,
                 };
                 if sender.send(news).is_err() {

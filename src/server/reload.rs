@@ -147,6 +147,11 @@ impl Reloads {
         }
     }
 
+    /// Whether the API comes from a file.
+    pub fn is_of_file(&self) -> bool {
+        self.reread.is_some()
+    }
+
     /// Whether one may begin; if not, one will when the one that is under way has ended.
     fn may_begin(&mut self) -> bool {
         let idle = matches!(self.stage, Stage::Idle);

@@ -69,7 +69,7 @@ impl Secure {
         timeouts: Timeouts,
     ) {
         stream.set_deadline(Some(timeouts.header));
-        let hello = match unless_draining(&current, first_byte(&stream)).await {
+        let hello = match unless_dismissed(&current, first_byte(&stream)).await {
             Some(Ok(hello)) => hello,
             Some(Err(error)) => return self.note_fault(&current, &error),
             None => return current.recorder().closed(Closed::Drain),
@@ -80,7 +80,7 @@ impl Secure {
             return Box::pin(connection.refusing(400, message).run()).await;
         }
         // Each in a box of its own, so that what only a handshake needs is gone after it.
-        let shaken = Box::pin(unless_draining(&current, self.shake_hands(stream))).await;
+        let shaken = Box::pin(unless_dismissed(&current, self.shake_hands(stream))).await;
         match shaken {
             Some(Ok(stream)) => {
                 limits.head.secured = true;
@@ -118,10 +118,10 @@ impl Secure {
 }
 
 /// What `work` gives, or nothing if the server stops meanwhile: nobody has asked for anything yet.
-async fn unless_draining<T>(current: &Current, work: impl Future<Output = T>) -> Option<T> {
+async fn unless_dismissed<T>(current: &Current, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|context: &mut Context<'_>| {
-        if current.core().draining() {
+        if current.dismisses() {
             return Poll::Ready(None);
         }
         work.as_mut().poll(context).map(Some)

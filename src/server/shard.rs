@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -18,6 +17,7 @@ use rustls::ServerConfig;
 use super::News;
 use super::client::Client;
 use super::connection::Connection;
+use super::listener::Listening;
 use super::rate_limit::{Limiter, Seat};
 use super::reporting::{Books, Deliver, Reporter};
 use super::secure::Secure;
@@ -38,6 +38,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 pub struct Control {
     drain: Arc<AtomicBool>,
+    /// Clients that ask for nothing are given time to ask once more.
+    is_patient: Arc<AtomicBool>,
     /// What handshakes are to use from now on, until the core has taken it.
     tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
     /// What identities are to be proved with from now on, until the core has taken it.
@@ -56,7 +58,9 @@ pub struct Shard {
     /// The kernel's number of the core.
     pub cpu: usize,
     /// Its listening sockets.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<Listening>,
+    /// They are another process's as well, which serves until this core can.
+    pub takes_over: bool,
     /// The settings.
     pub config: Arc<Config>,
     /// TLS, if any of its listeners speaks it.
@@ -80,6 +84,7 @@ impl Control {
     pub fn new() -> io::Result<Control> {
         Ok(Control {
             drain: Arc::default(),
+            is_patient: Arc::default(),
             tls: Arc::default(),
             keys: Arc::default(),
             empty: Arc::default(),
@@ -119,8 +124,17 @@ impl Control {
         self.waker.wake();
     }
 
+    /// Starts the drain, another process having the listening sockets: whoever has a connection may ask once
+    /// more, until [`Control::drain`] is called or the time of the drain is nearly over.
+    pub fn leave(&self) {
+        self.is_patient.store(true, Ordering::Release);
+        self.drain.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
     /// Starts the drain.
     pub fn drain(&self) {
+        self.is_patient.store(false, Ordering::Release);
         self.drain.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -136,6 +150,7 @@ impl Shard {
     async fn serve(self, ring: Rc<Ring>) {
         let Shard {
             listeners,
+            takes_over,
             config,
             tls,
             served,
@@ -176,21 +191,32 @@ impl Shard {
         // Set once: a core starts once.
         let _ = control.heartbeat.set(ring.heartbeat());
         let secure = tls.map(|config| Rc::new(Secure::new(&ring, config)));
-        let listeners: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| Rc::new(Listener::adopt(&ring, listener)))
+        let adopt = |one: Listening| {
+            let secure = secure.clone().filter(|_| one.is_encrypted);
+            (Rc::new(Listener::adopt(&ring, one.socket)), secure)
+        };
+        let listeners: Vec<_> = listeners.into_iter().map(adopt).collect();
+        let accepting: Vec<_> = listeners
+            .iter()
+            .map(|(listener, secure)| {
+                accept(
+                    ring.clone(),
+                    listener.clone(),
+                    secure.clone(),
+                    current.clone(),
+                    house.clone(),
+                    config.clone(),
+                )
+            })
             .collect();
-        for (listener, address) in listeners.iter().zip(&config.listen) {
-            let secure = secure.clone().filter(|_| address.is_encrypted());
-            ring.spawn(accept(
-                ring.clone(),
-                listener.clone(),
-                secure,
-                current.clone(),
-                house.clone(),
-                config.clone(),
-            ));
-        }
+        let opening = succession.clone().open(takes_over);
+        ring.spawn({
+            let ring = ring.clone();
+            async move {
+                opening.await;
+                accepting.into_iter().for_each(|one| ring.spawn(one));
+            }
+        });
         while !control.drain.load(Ordering::Acquire) {
             event.woken().await;
             if let (Some(secure), Some(config)) = (&secure, lock(&control.tls).take()) {
@@ -213,10 +239,16 @@ impl Shard {
         let core = current.core();
         core.drain();
         house.drain();
-        listeners.iter().for_each(|listener| listener.close());
-        ring.wake_sockets();
-        let start = ring.now();
-        while house.open.get() > 0 && ring.now() - start < config.timeouts.drain {
+        listeners.iter().for_each(|(listener, _)| listener.close());
+        let (start, patience) = (ring.now(), config.timeouts.drain);
+        let grace = patience.saturating_sub(limits::DISMISSAL_TIME.min(patience / 2));
+        while house.open.get() > 0 && ring.now() - start < patience {
+            let is_over =
+                ring.now() - start >= grace || !control.is_patient.load(Ordering::Acquire);
+            if is_over && !current.dismisses() {
+                current.dismiss();
+                ring.wake_sockets();
+            }
             ring.sleep(DRAIN_INTERVAL).await;
         }
         if house.open.get() > 0 {

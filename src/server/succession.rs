@@ -30,13 +30,27 @@ use crate::ring::Ring;
 /// How often it is looked whether the last request of the old API has ended.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How often a core looks whether it may accept.
+const OPEN_INTERVAL: Duration = Duration::from_millis(1);
+
 /// What is served now.
 pub struct Current {
     core: RefCell<Rc<Core>>,
     books: Books,
+    dismisses: Cell<bool>,
 }
 
 impl Current {
+    /// From now on connections end that ask for nothing.
+    pub fn dismiss(&self) {
+        self.dismisses.set(true);
+    }
+
+    /// Whether they do.
+    pub fn dismisses(&self) -> bool {
+        self.dismisses.get()
+    }
+
     /// What is served now.
     pub fn core(&self) -> Rc<Core> {
         self.core.borrow().clone()
@@ -74,6 +88,8 @@ pub struct Served {
 pub enum Order {
     /// To ask Postgres about an API; the answer is [`News::Checked`]. For one core only.
     Check(u64, Arc<Api>),
+    /// To accept connections, as this process has taken over.
+    Open,
     /// To get an API ready; the answer is [`News::Prepared`].
     Prepare(Served),
     /// To serve the one of this number from now on.
@@ -105,6 +121,8 @@ pub struct Succession {
     next: RefCell<Option<(u64, Rc<Core>)>>,
     /// How many APIs have been replaced whose last request has not ended.
     retiring: Cell<usize>,
+    /// See [`Order::Open`].
+    is_open: Cell<bool>,
 }
 
 impl Succession {
@@ -114,19 +132,37 @@ impl Succession {
         let current = Rc::new(Current {
             core: RefCell::new(core),
             books: premises.books.clone(),
+            dismisses: Cell::new(false),
         });
         Rc::new(Succession {
             premises,
             current,
             next: RefCell::default(),
             retiring: Cell::new(0),
+            is_open: Cell::new(false),
         })
+    }
+
+    /// Waits until this core may accept: at once, unless another process serves until it is told to leave.
+    pub async fn open(self: Rc<Self>, takes_over: bool) {
+        if !takes_over {
+            return;
+        }
+        let database = self.current.core().parts().1.clone();
+        // As at any start, it serves without Postgres, too.
+        let _ = database.settled(limits::SUCCESSION_PATIENCE, false).await;
+        let _ = self.premises.news.send(News::Settled);
+        // Whoever was accepted before could not be given back, should it not come to that.
+        while !self.is_open.get() {
+            self.premises.ring.sleep(OPEN_INTERVAL).await;
+        }
     }
 
     /// Does what the control thread says. True when what is served now is another API.
     pub fn follow(self: &Rc<Self>, order: Order) -> bool {
         match order {
             Order::Check(number, api) => self.check(number, api),
+            Order::Open => self.is_open.set(true),
             Order::Prepare(served) => self.prepare(served),
             Order::Serve(number) => {
                 if let Some(next) = self.take_next(number) {

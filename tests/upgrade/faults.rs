@@ -1,0 +1,123 @@
+//! An upgrade that can't be leaves all as it was.
+
+use std::os::unix::net::UnixDatagram;
+
+use crate::support::{PATIENCE, Signal, TempDir, pinion, send_signal, wait_until};
+use crate::{KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
+
+#[test]
+fn a_new_process_that_does_not_come_up_changes_nothing() {
+    let mut fixture = fixture(&[]);
+    let mut open = fixture.server.client();
+    assert_eq!(open.request("GET", "/versions/1", None).status, 200);
+    std::fs::write(&fixture.routes, "nonsense").expect("the routes file");
+    fixture.server.forget_log();
+    send_signal(fixture.pid, Signal::USR2);
+    let line = fixture.server.wait_for_line(KEPT);
+    assert!(
+        line.contains("the new process has ended (exit status: 1)"),
+        "{line}"
+    );
+    fixture.server.wait_for_line("routes.toml:1:");
+    for _ in 0..10 {
+        assert_eq!(open.request("GET", "/versions/1", None).status, 200);
+        assert_eq!(fixture.server.get("/versions/1").status, 200);
+    }
+    let (code, _, text) = command(fixture.pid);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("no new process has come up") && text.contains("goes on"),
+        "{text}"
+    );
+    // The next one does.
+    std::fs::write(&fixture.routes, versions::routes(2)).expect("the routes file");
+    fixture.upgrade();
+    assert_eq!(fixture.server.get("/versions/2").status, 200);
+    fixture.stop();
+}
+
+#[test]
+fn a_stop_ends_both() {
+    let mut fixture = fixture(&[]);
+    fixture.server.forget_log();
+    send_signal(fixture.pid, Signal::USR2);
+    fixture.server.wait_for_line("SIGUSR2");
+    send_signal(fixture.pid, Signal::TERM);
+    fixture.server.wait_for_line("stopped");
+    let address = fixture.server.address;
+    wait_until("nobody listens any more", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    let log = fixture.server.log().join("\n");
+    assert!(!log.contains(UPGRADED), "{log}");
+}
+
+#[test]
+fn one_at_a_time() {
+    let mut fixture = fixture(&[]);
+    fixture.server.forget_log();
+    for _ in 0..5 {
+        send_signal(fixture.pid, Signal::USR2);
+    }
+    let line = fixture.server.wait_for_line(UPGRADED);
+    let pid = line
+        .split("pid=")
+        .nth(1)
+        .and_then(|it| it.split_whitespace().next());
+    let old = std::mem::replace(
+        &mut fixture.pid,
+        pid.expect("an id").parse().expect("an id"),
+    );
+    wait_until("the old one has ended", || has_ended(old));
+    let log = fixture.server.log().join("\n");
+    assert_eq!(log.matches("beside this process").count(), 1, "{log}");
+    assert_eq!(log.matches(UPGRADED).count(), 1, "{log}");
+    fixture.stop();
+}
+
+#[test]
+fn the_command_upgrades_what_is_a_server_and_nothing_else() {
+    let mut fixture = fixture(&[]);
+    let (code, out, text) = command(fixture.pid);
+    assert_eq!(code, Some(0), "{text}");
+    fixture.server.wait_for_line(UPGRADED);
+    let old = fixture.pid;
+    let pid = out
+        .strip_prefix("process ")
+        .and_then(|it| it.split(' ').next());
+    fixture.pid = pid.expect("an id").parse().expect("an id");
+    assert!(has_ended(old));
+    assert_eq!(fixture.server.get("/versions/1").status, 200);
+    for pid in [std::process::id(), 1, 0, u32::MAX] {
+        let (code, _, text) = command(pid);
+        assert_eq!(code, Some(1), "{pid}: {text}");
+    }
+    fixture.stop();
+}
+
+#[test]
+fn the_service_manager_is_told_which_process_is_the_service() {
+    let directory = TempDir::new();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time-out");
+    let mut command = pinion(&[]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut fixture = fixture_of(command, directory, &["--cores", "0"]);
+    for _ in 0..2 {
+        fixture.upgrade();
+        let told = format!("MAINPID={}", fixture.pid);
+        // Whatever else it is told.
+        let mut message = [0; 512];
+        loop {
+            let length = manager.recv(&mut message).expect("a message");
+            let text = String::from_utf8_lossy(&message[..length]);
+            if text.lines().any(|line| line == told) {
+                break;
+            }
+        }
+    }
+    fixture.stop();
+}
