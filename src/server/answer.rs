@@ -23,7 +23,6 @@ use crate::guard::auth::jwt::Fault;
 use crate::guard::auth::{Keys, Reason, Refused};
 use crate::guard::{Clock, Guards, Lines, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Request, normalize_path};
-use crate::log::RequestLog;
 use crate::metrics::{Gauges, Places, Recorder};
 use crate::pg::execute::{Answered, Running};
 use crate::pg::{Admitted, Cause, Database, Description, Session};
@@ -377,11 +376,6 @@ impl Core {
     /// What the core records its work with.
     pub fn recorder(&self) -> &Recorder {
         &self.books.recorder
-    }
-
-    /// What the core tells the log of requests with.
-    pub fn request_log(&self) -> &RequestLog {
-        &self.books.log
     }
 
     /// The names by which it does.
