@@ -13,6 +13,7 @@ mod jwks;
 mod keys;
 mod listener;
 mod machine;
+mod notify;
 mod pending;
 mod rate_limit;
 mod reading;
@@ -54,6 +55,7 @@ use dumps::Dumps;
 use handover::{Inheritance, Shares};
 use keys::KeyStore;
 use listener::Bound;
+use notify::{Manager, Schedule};
 use rate_limit::Numbers;
 use reload::{Checked, Read, Reloads};
 pub use reload::{ReloadState, Reloaded, Reread};
@@ -152,7 +154,10 @@ pub fn serve(
         )),
         false => None,
     };
+    let manager = Manager::of_environment();
     let mut cores = Cores {
+        schedule: Schedule::new(manager.watchdog(), Instant::now()),
+        manager,
         dumps: Dumps::new(config.histograms.as_ref())?,
         watch: Watch::new(&config.cores, places.names.clone(), limits::BATCH_KEYS_MAX),
         controls: Vec::new(),
@@ -189,6 +194,8 @@ struct Cores {
     controls: Vec<Control>,
     tls: Option<ServerTls>,
     keys: KeyStore,
+    manager: Manager,
+    schedule: Schedule,
     reloads: Reloads,
     upgrades: Upgrades,
     /// What this process has been given by the one that it takes over from.
@@ -256,7 +263,9 @@ impl Cores {
             self.dumps.look(&mut self.watch);
             let step = self.reloads.look(&self.controls);
             self.go_on(step);
+            self.tell_manager();
             let patience = self.watch.patience().min(self.dumps.patience());
+            let patience = patience.min(self.schedule.patience(Instant::now()));
             match news.recv_timeout(patience) {
                 Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break false,
                 Ok(News::Reload) => self.reload(),
@@ -294,6 +303,7 @@ impl Cores {
         if is_left {
             self.controls.iter().for_each(Control::leave);
         } else {
+            self.manager.stopping(self.drain_timeout + HOMECOMING);
             tracing::info!("stopping: finishing what is in flight (again to stop at once)");
             self.controls.iter().for_each(Control::drain);
         }

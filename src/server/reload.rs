@@ -333,6 +333,7 @@ impl Cores {
         if !self.reloads.may_begin() {
             return tracing::info!("SIGHUP: once more when the reload that is under way has ended");
         }
+        self.manager.reloading();
         tracing::info!("SIGHUP: reading the routes file, certificates and keys again");
         self.reload_certificates();
         if !self.reloads.begin(&self.keys) {
@@ -366,8 +367,9 @@ impl Cores {
 
     fn end_reload(&mut self) {
         self.reloads.end();
-        if self.reloads.is_due() {
-            self.reload();
+        match self.reloads.is_due() {
+            true => self.reload(),
+            false => self.tell_reloaded(),
         }
     }
 

@@ -217,12 +217,10 @@ impl Cores {
             }
         };
         let pid = successor.pid;
-        if let Err(error) = announce(pid) {
-            tracing::warn!(%error, "the service manager could not be told of the new process");
-        }
+        self.manager.main_process(pid);
         if let Err(error) = self.upgrades.leave(&successor) {
             // It has gone since; without NOTIFY_SOCKET nobody has been told of it.
-            let _ = announce(std::process::id());
+            self.manager.main_process(std::process::id());
             self.upgrades.failed(&error.to_string());
             return false;
         }
@@ -233,22 +231,4 @@ impl Cores {
         );
         true
     }
-}
-
-/// Tells systemd which process is the service's (`MAINPID=`, sd_notify(3)).
-fn announce(pid: u32) -> io::Result<()> {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
-        return Ok(());
-    };
-    let manager = match name.as_bytes() {
-        [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest)?,
-        _ => SocketAddr::from_pathname(&name)?,
-    };
-    let socket = UnixDatagram::unbound()?;
-    socket.send_to_addr(format!("MAINPID={pid}").as_bytes(), &manager)?;
-    Ok(())
 }

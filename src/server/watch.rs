@@ -87,6 +87,11 @@ impl Watch {
         self.cores.iter().all(|core| core.empty.is_some())
     }
 
+    /// Whether no core stood still at the last look.
+    pub fn all_go_on(&self) -> bool {
+        self.cores.iter().all(|core| !core.pulse.stuck)
+    }
+
     /// Until the next look.
     pub fn patience(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())

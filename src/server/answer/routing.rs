@@ -94,7 +94,7 @@ impl Core {
     }
 
     /// Why it can't answer some request now; empty when it can answer all.
-    pub(super) fn faults(&self) -> Vec<String> {
+    pub fn faults(&self) -> Vec<String> {
         let mut faults = self.database.faults();
         if self.draining.get() {
             faults.push("stopping".to_owned());
