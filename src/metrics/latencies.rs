@@ -1,6 +1,6 @@
 //! The latencies of one route, by stage.
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{AdditionError, Histogram};
 
 /// The shortest time that is told apart: one microsecond.
 const MICROS_MIN: u64 = 1;
@@ -80,6 +80,15 @@ impl Latencies {
                 mine.add(other).expect("all have the same bounds");
             }
         }
+    }
+
+    /// Adds a histogram to that of a stage; one with other bounds may not fit.
+    pub fn add_stage(
+        &mut self,
+        stage: Stage,
+        histogram: &Histogram<u64>,
+    ) -> Result<(), AdditionError> {
+        self.0[stage as usize].add(histogram)
     }
 
     /// Forgets everything and keeps the memory.
