@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::report::target::{self, Bound};
 use crate::{duration, limits};
 
 /// Postgres on the web as a JSON API, one pinned io_uring executor per CPU core.
@@ -27,6 +28,8 @@ pub enum Command {
     Check(Check),
     /// Start a running server's program again in its place, without a request that is lost
     Upgrade(Upgrade),
+    /// Say what dumps of histograms have: percentiles by route, as a table or a page
+    Report(Report),
 }
 
 /// `pinion serve`.
@@ -56,6 +59,44 @@ pub struct Upgrade {
     /// How long to wait until the old process has ended
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "2m")]
     pub timeout: Duration,
+}
+
+/// `pinion report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Dumps, logs (.hlog) in them, or directories of dumps; cores, hosts and times are merged
+    #[arg(value_name = "DUMP", required = true)]
+    pub dumps: Vec<PathBuf>,
+    /// Dumps to compare with; repeatable
+    #[arg(long, value_name = "DUMP")]
+    pub against: Vec<PathBuf>,
+    /// Only this route; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub route: Vec<String>,
+    /// Write a page with plots that needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Print CSV instead of a table
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// What the p50 of each route may be, or of one: [ROUTE=]TIME; missed, the exit code is 1
+    #[arg(long, value_name = "BOUND", value_parser = target::bound, help_heading = "Targets")]
+    pub p50: Vec<Bound>,
+    /// The same of the p90
+    #[arg(long, value_name = "BOUND", value_parser = target::bound, help_heading = "Targets")]
+    pub p90: Vec<Bound>,
+    /// The same of the p99: --p99 5ms --p99 list_products=50ms
+    #[arg(long, value_name = "BOUND", value_parser = target::bound, help_heading = "Targets")]
+    pub p99: Vec<Bound>,
+    /// The same of the p99.9
+    #[arg(long = "p99.9", value_name = "BOUND", value_parser = target::bound, help_heading = "Targets")]
+    pub p999: Vec<Bound>,
+    /// The same of the p99.99
+    #[arg(long = "p99.99", value_name = "BOUND", value_parser = target::bound, help_heading = "Targets")]
+    pub p9999: Vec<Bound>,
 }
 
 /// Where the API is declared and where its data is.

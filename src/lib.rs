@@ -51,6 +51,8 @@ pub mod metrics;
 
 pub mod log;
 
+pub mod report;
+
 pub mod error;
 
 pub mod duration;

@@ -439,3 +439,23 @@ pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// Lines of slow requests in [`TELL_AGAIN`], of one core; more are counted together. In an outage all are slow.
 pub const SLOW_LINES_MAX: u32 = 10;
+
+// ---- Reports ----
+
+/// Logs of one set: two months of minutes of one core, or a day of them of 64 cores.
+pub const REPORT_FILES_MAX: usize = 100_000;
+
+/// Directories within directories that are looked through: a dump, of a host, of a place, of a day.
+pub const REPORT_DEPTH_MAX: usize = 4;
+
+/// Bytes of a line of a log: a histogram all of whose 16,384 counts have nine bytes has 200 KB in Base64.
+pub const REPORT_LINE_BYTES_MAX: usize = 512 * 1024;
+
+/// Routes of one set. Each has 10 histograms of 136 KB at the most.
+pub const REPORT_ROUTES_MAX: usize = 1000;
+
+/// Bytes of a route's name in a log.
+pub const REPORT_NAME_BYTES_MAX: usize = 1024;
+
+/// Points in time of one set's plots.
+pub const REPORT_POINTS_MAX: u64 = 120;

@@ -12,7 +12,7 @@ use tracing::Level;
 
 use crate::api::{self, Api};
 use crate::check;
-use crate::cli::{ApiFlags, Check, Cli, Command, Demo, Serve, Upgrade};
+use crate::cli::{self, ApiFlags, Check, Cli, Command, Demo, Serve, Upgrade};
 use crate::config::Config;
 use crate::demo;
 use crate::guard::auth::jwt::Source;
@@ -21,6 +21,7 @@ use crate::log;
 use crate::metrics::Snapshot;
 use crate::pg::connect;
 use crate::pg::url::{self, Target};
+use crate::report;
 use crate::ring;
 use crate::server::{self, Reread};
 use crate::upgrade;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(demo) => run_demo(&demo),
         Command::Check(check) => run_check(&check),
         Command::Upgrade(upgrade) => run_upgrade(&upgrade),
+        Command::Report(report) => run_report(report),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -179,6 +181,20 @@ fn run_check(flags: &Check) -> Result<(), Fault> {
         eprintln!("warning: {warning}");
     }
     Ok(print(&api::table(&api, &checked.routes))?)
+}
+
+/// Prints what dumps say; a target that is missed is a fault.
+fn run_report(flags: cli::Report) -> Result<(), Fault> {
+    let (printed, missed) = report::run(&flags.into())?;
+    print(&printed)?;
+    match missed.len() {
+        0 => Ok(()),
+        count => {
+            let targets = if count == 1 { "target" } else { "targets" };
+            let lines = missed.join("\n  ");
+            Err(format!("{count} {targets} missed\n  {lines}").into())
+        }
+    }
 }
 
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
