@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -66,13 +66,38 @@ impl Pages {
 
     /// Shows HTML under a name for this machine and gives what its script reports.
     pub fn shown(&self, host: &str, html: &str) -> String {
+        self.shown_in(host, html, &[])
+    }
+
+    /// The same in a browser that was given more arguments.
+    pub fn shown_in(&self, host: &str, html: &str, arguments: &[&str]) -> String {
         html.clone_into(&mut self.page.lock().expect("no panic"));
-        let browser = Browser::open(&self.origin(host));
+        let browser = Browser::open(&self.origin(host), arguments);
         match self.reports.recv_timeout(BROWSER_PATIENCE) {
             Ok(report) => report,
             Err(_) => panic!("the page reports nothing: {}", browser.log()),
         }
     }
+}
+
+/// A picture (PNG) of a page of a file, in a browser that was given more arguments.
+pub fn picture(page: &Path, arguments: &[&str]) -> Vec<u8> {
+    let place = TempDir::new();
+    let path = place.path().join("picture.png");
+    let argument = format!("--screenshot={}", path.display());
+    let url = format!("file://{}", page.display());
+    let arguments = [arguments, &["--hide-scrollbars", &argument]].concat();
+    let mut browser = Browser::open(&url, &arguments);
+    let start = Instant::now();
+    while browser.child.try_wait().expect("a child of ours").is_none() {
+        assert!(
+            start.elapsed() < BROWSER_PATIENCE,
+            "no picture: {}",
+            browser.log()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", browser.log()))
 }
 
 /// One request; the browser opens another connection for the next.
@@ -129,7 +154,7 @@ struct Browser {
 }
 
 impl Browser {
-    fn open(url: &str) -> Browser {
+    fn open(url: &str, arguments: &[&str]) -> Browser {
         let profile = TempDir::new();
         let log = std::fs::File::create(profile.path().join("log")).expect("a log");
         let child = Command::new(program())
@@ -140,6 +165,7 @@ impl Browser {
             .args(["--disable-component-update", "--disable-sync"])
             .args(["--no-proxy-server", "--password-store=basic"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(arguments)
             .arg(url)
             // Nothing is left behind elsewhere.
             .envs(["HOME", "TMPDIR"].map(|name| (name, profile.path())))

@@ -11,6 +11,7 @@ pub mod echo;
 pub mod items;
 pub mod load;
 pub mod open_loop;
+pub mod png;
 pub mod process;
 pub mod proxy;
 pub mod random;
