@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::{Error, Settings};
 
@@ -49,8 +50,11 @@ impl Draft<'_> {
             match fs::create_dir(&draft) {
                 Ok(()) => {
                     let lock = open_directory(&draft).and_then(|handle| {
-                        flock(&handle, FlockOperation::NonBlockingLockExclusive)?;
-                        Ok(handle)
+                        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+                            Err(Errno::WOULDBLOCK) => Err(Errno::WOULDBLOCK.into()),
+                            // NFS has no locks on directories: what is left behind there stays.
+                            Ok(()) | Err(_) => Ok(handle),
+                        }
                     });
                     let handle = lock.map_err(Error::of("lock", &draft))?;
                     return Ok(Draft {

@@ -265,6 +265,25 @@ fn a_directory_that_can_not_be_written_to_is_said_at_the_start() {
 }
 
 #[test]
+fn routes_with_very_long_names_alike_have_one_file_of_percentiles() {
+    let place = Place::new("long");
+    let mut dumper = Dumper::new(place.settings(), at(0)).unwrap();
+    let names = ["a", "b"].map(|end| "x".repeat(300) + end);
+    let names = Snapshot::names(names.iter().map(String::as_str));
+    let mut snapshot = Snapshot::empty(0, names, 1);
+    for route in &mut snapshot.routes[..2] {
+        route.statuses.add(200, 1);
+        route.latencies.record(Stage::Total, 7);
+    }
+    let mut ledger = Ledger::new(&[0]);
+    ledger.take(&snapshot, Instant::now());
+    let fresh = Undumped::take(&mut ledger);
+    let path = dumper.dump(fresh, at(60)).unwrap().unwrap();
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+    assert_eq!(count_in(&path.join("core0.hlog")), 2);
+}
+
+#[test]
 fn file_names_are_safe_and_tell_built_in_routes_apart() {
     assert_eq!(percentiles::file_name("get_user"), "get_user.hgrm");
     assert_eq!(percentiles::file_name("/health"), "+health.hgrm");
