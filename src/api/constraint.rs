@@ -46,6 +46,29 @@ pub(super) struct Violation {
 }
 
 impl Constraints {
+    /// Each of them in words.
+    pub fn words(&self) -> Vec<String> {
+        let Constraints {
+            ge,
+            le,
+            min_length,
+            max_length,
+            pattern,
+            choices,
+        } = self;
+        let mut words = Vec::new();
+        words.extend(ge.as_ref().map(|least| format!("ge {least}")));
+        words.extend(le.as_ref().map(|most| format!("le {most}")));
+        words.extend(min_length.map(|least| format!("min_length {least}")));
+        words.extend(max_length.map(|most| format!("max_length {most}")));
+        words.extend(pattern.as_ref().map(|pattern| format!("pattern {pattern}")));
+        if !choices.is_empty() {
+            let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
+            words.push(format!("enum {}", choices.join(" ")));
+        }
+        words
+    }
+
     /// Whether there is none, which is the common case.
     pub(super) fn is_empty(&self) -> bool {
         !self.bounds_number() && !self.bounds_text() && self.choices.is_empty()

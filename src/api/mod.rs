@@ -41,5 +41,5 @@ pub use params::{In, Param};
 pub use plan::{Plan, PlanParam};
 pub use route::{ResultKind, Route};
 pub use router::{Captures, Found, Method, Router, Template};
-pub use table::{Resolved, table};
+pub use table::{Resolved, guard_words, table};
 pub use transaction::{Setting, Settings, Transaction};

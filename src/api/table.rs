@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use super::constraint::Constraints;
 use super::file::Api;
 use super::plan::{Plan, PlanParam};
 use super::route::Route;
@@ -44,8 +43,9 @@ pub fn table(api: &Api, resolved: &[Resolved]) -> String {
             (batching.as_str(), 0),
         ];
         line(&mut out, "", &head);
-        if let Some(guards) = guards(api, route) {
-            rows(&mut out, "", &[[guards]]);
+        let guards = guard_words(api, route);
+        if !guards.is_empty() {
+            rows(&mut out, "", &[[guards.join(", ")]]);
         }
         let params: Vec<[String; 4]> = plan.params.iter().map(param_cells).collect();
         rows(&mut out, "", &params);
@@ -60,8 +60,8 @@ pub fn table(api: &Api, resolved: &[Resolved]) -> String {
     out
 }
 
-/// What stands before a route, if it names anything of its own.
-fn guards(api: &Api, route: &Route) -> Option<String> {
+/// What stands before a route, if it names anything of its own: each in words.
+pub fn guard_words(api: &Api, route: &Route) -> Vec<String> {
     let limit = route.rate_limit.map(|index| {
         let rule = &api.guards.rate_limits[index];
         format!("rate limit {}", rule.name)
@@ -76,8 +76,7 @@ fn guards(api: &Api, route: &Route) -> Option<String> {
         DatabaseRole::Fixed(role) => format!("as the role {role}"),
         DatabaseRole::Claim(claim) => format!("as the role that the claim {claim} says"),
     });
-    let all: Vec<String> = [limit, auth, require, role].into_iter().flatten().collect();
-    (!all.is_empty()).then(|| all.join(", "))
+    [limit, auth, require, role].into_iter().flatten().collect()
 }
 
 /// Characters of the longest method and the two spaces after it are the indent of what belongs to a route.
@@ -126,33 +125,11 @@ fn param_cells(param: &PlanParam) -> [String; 4] {
     if param.nullable {
         settings.push("nullable".to_owned());
     }
-    settings.extend(constraint_cells(&param.constraints));
+    settings.extend(param.constraints.words());
     [
         param.name.clone(),
         source,
         param.type_name(),
         settings.join(", "),
     ]
-}
-
-fn constraint_cells(constraints: &Constraints) -> Vec<String> {
-    let Constraints {
-        ge,
-        le,
-        min_length,
-        max_length,
-        pattern,
-        choices,
-    } = constraints;
-    let mut cells = Vec::new();
-    cells.extend(ge.as_ref().map(|least| format!("ge {least}")));
-    cells.extend(le.as_ref().map(|most| format!("le {most}")));
-    cells.extend(min_length.map(|least| format!("min_length {least}")));
-    cells.extend(max_length.map(|most| format!("max_length {most}")));
-    cells.extend(pattern.as_ref().map(|pattern| format!("pattern {pattern}")));
-    if !choices.is_empty() {
-        let words: Vec<String> = choices.iter().map(ToString::to_string).collect();
-        cells.push(format!("enum {}", words.join(" ")));
-    }
-    cells
 }
