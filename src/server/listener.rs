@@ -76,10 +76,21 @@ pub struct Listening {
     pub is_encrypted: bool,
 }
 
-/// The file of a unix socket, told apart from one that another server has put in its place since.
-struct SocketFile {
+/// The file of a unix socket, told apart from one that another server has put in its place since. Removed
+/// on drop.
+pub(crate) struct SocketFile {
     path: PathBuf,
     identity: Identity,
+}
+
+impl SocketFile {
+    /// That of a socket that was just bound there.
+    pub(crate) fn of(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
 }
 
 impl Bound {
@@ -114,17 +125,15 @@ impl Bound {
 
     /// The files of unix sockets are another process's now.
     pub fn leave_files(&mut self) {
-        self.files.clear();
+        self.files.drain(..).for_each(std::mem::forget);
     }
 }
 
-impl Drop for Bound {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        for SocketFile { path, identity } in &self.files {
-            if self::identity(path).is_ok_and(|found| found == *identity) {
-                // Nothing is lost if it stays: the next server takes it for stale.
-                let _ = std::fs::remove_file(path);
-            }
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // Nothing is lost if it stays: the next server takes it for stale.
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -264,10 +273,7 @@ fn bind_unix(
             socket
         }
     };
-    let file = SocketFile {
-        path: path.to_owned(),
-        identity: identity(path)?,
-    };
+    let file = SocketFile::of(path)?;
     let cores = config.cores.iter().map(|_| socket.try_clone());
     Ok((file, cores.collect::<io::Result<_>>()?))
 }
@@ -278,7 +284,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 /// Removes the file of a server that is gone; one that still answers keeps it.
-fn remove_stale(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
