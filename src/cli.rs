@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::report::target::{self, Bound};
 use crate::{duration, limits};
@@ -15,6 +16,76 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// One flag with what was said of it, as typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `--name`.
+    pub flag: String,
+    /// The environment variable that says the same.
+    pub environment: Option<String>,
+    /// Several values with a comma between them; `None` where nobody said anything.
+    pub value: Option<String>,
+    /// Who said it: `flag`, `environment`, `default` or `none`.
+    pub source: &'static str,
+    /// The value is not to be shown.
+    pub is_secret: bool,
+}
+
+impl Cli {
+    /// From the arguments and the environment of this process. Faults of usage end it.
+    pub fn from_command_line() -> Cli {
+        let command = Cli::command();
+        let matches = command.clone().get_matches();
+        let mut cli = match Cli::from_arg_matches(&matches) {
+            Ok(cli) => cli,
+            Err(error) => error.exit(),
+        };
+        let machine = match &mut cli.command {
+            Command::Serve(serve) => &mut serve.machine,
+            Command::Demo(demo) => &mut demo.machine,
+            _ => return cli,
+        };
+        machine.settings = settings(&command, &matches);
+        cli
+    }
+}
+
+/// What was said of each flag of the command that was given.
+fn settings(command: &clap::Command, matches: &ArgMatches) -> Vec<Setting> {
+    let Some((name, matches)) = matches.subcommand() else {
+        return Vec::new();
+    };
+    let arguments = command
+        .find_subcommand(name)
+        .into_iter()
+        .flat_map(clap::Command::get_arguments);
+    let setting = |argument: &clap::Arg| {
+        let id = argument.get_id().as_str();
+        // Of what says nothing to the machine, as --help.
+        let flag = format!("--{}", argument.get_long()?);
+        let environment = argument.get_env()?.to_string_lossy().into_owned();
+        let values = matches.get_raw(id);
+        let value = values.map(|values| {
+            let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+            values.join(",")
+        });
+        let source = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(_) => "default",
+            None => "none",
+        };
+        Some(Setting {
+            flag,
+            environment: Some(environment),
+            value,
+            source,
+            is_secret: argument.is_hide_env_values_set(),
+        })
+    };
+    arguments.filter_map(setting).collect()
 }
 
 /// The commands.
@@ -143,6 +214,9 @@ pub struct Demo {
 /// Flags that tune the machine; the routes file declares the API.
 #[derive(Debug, Args)]
 pub struct Machine {
+    /// All flags as they were typed; empty unless they came from the command line.
+    #[arg(skip)]
+    pub settings: Vec<Setting>,
     /// Address to serve on, `HOST:PORT` or `unix:PATH`; repeatable. With --tls-cert HTTPS is
     /// spoken there, unless it is written `http://HOST:PORT`
     #[arg(
@@ -154,6 +228,16 @@ pub struct Machine {
         help_heading = "Sockets"
     )]
     pub listen: Vec<String>,
+    /// Address of the admin port (health, metrics, live page), `HOST:PORT` or `unix:PATH`, or `off`.
+    /// Whoever reaches it may read all of it
+    #[arg(
+        long,
+        env = "PINION_ADMIN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9090",
+        help_heading = "Sockets"
+    )]
+    pub admin: String,
     /// Connections that may wait to be accepted, per core (net.core.somaxconn caps it)
     #[arg(
         long,
@@ -502,6 +586,29 @@ mod tests {
             let expected = format!("PINION_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(argument.get_env().unwrap(), expected.as_str());
         }
+    }
+
+    #[test]
+    fn each_flag_says_where_its_value_comes_from_and_whether_it_may_be_shown() {
+        let line = ["pinion", "serve", "--routes", "x", "--listen", "a:1,b:2"];
+        let command = Cli::command();
+        let settings = settings(&command, &command.clone().get_matches_from(line));
+        let of = |flag: &str| {
+            settings
+                .iter()
+                .find(|setting| setting.flag == flag)
+                .unwrap()
+        };
+        assert_eq!(of("--listen").value.as_deref(), Some("a:1,b:2"));
+        assert_eq!(of("--listen").source, "flag");
+        assert_eq!(of("--admin").source, "default");
+        assert_eq!(
+            (of("--cores").value.as_deref(), of("--cores").source),
+            (None, "none")
+        );
+        let secret = settings.iter().filter(|setting| setting.is_secret);
+        let secret: Vec<&str> = secret.map(|setting| setting.flag.as_str()).collect();
+        assert_eq!(secret, ["--database-url", "--redis-url"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{LogFormat, Machine, Steer};
+use crate::cli::{LogFormat, Machine, Setting, Steer};
 use crate::duration;
 use crate::http::HeadLimits;
 use crate::log::{self, Access};
@@ -21,6 +21,8 @@ pub use tls::{ClientAuth, Tls, TlsClient, TlsVersion};
 pub struct Config {
     /// Where to serve.
     pub listen: Vec<Address>,
+    /// The admin port, if there is one.
+    pub admin: Option<AdminAddress>,
     /// The cores that serve, by the kernel's number; never empty.
     pub cores: Vec<usize>,
     /// How sockets are made.
@@ -49,6 +51,17 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which requests the log is told of.
     pub request_log: log::Settings,
+    /// What all of that was made of.
+    pub settings: Vec<Setting>,
+}
+
+/// Where the admin port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Every address that the host has, and its name if it was given as one.
+    Tcp(Vec<SocketAddr>, Option<String>),
+    /// A unix stream socket.
+    Unix(PathBuf),
 }
 
 /// Where to serve: a TCP address or the path of a unix socket.
@@ -162,6 +175,7 @@ impl Config {
         }
         Ok(Config {
             listen,
+            admin: admin(&flags.admin)?,
             sockets: Sockets {
                 backlog: flags.backlog.clamp(1, i32::MAX as u32),
                 recv_buffer: flags.recv_buffer,
@@ -187,6 +201,7 @@ impl Config {
             log: flags.log.clone(),
             log_format: flags.log_format,
             request_log: request_log(flags)?,
+            settings: flags.settings.clone(),
         })
     }
 }
@@ -304,6 +319,32 @@ fn address(text: &str, encrypted: bool) -> Result<Vec<Address>, Error> {
     Ok(found)
 }
 
+/// `HOST:PORT`, `unix:PATH` or `off`.
+fn admin(text: &str) -> Result<Option<AdminAddress>, Error> {
+    if text == "off" {
+        return Ok(None);
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(Error("--admin: `unix:` needs a path".to_owned()));
+        }
+        return Ok(Some(AdminAddress::Unix(path.into())));
+    }
+    let addresses: Vec<SocketAddr> = text
+        .to_socket_addrs()
+        .map_err(|error| {
+            Error(format!(
+                "--admin {text}: {error} (HOST:PORT, unix:PATH or off)"
+            ))
+        })?
+        .collect();
+    let is_name = text.parse::<SocketAddr>().is_err();
+    let name = text
+        .rsplit_once(':')
+        .map(|(name, _)| name.to_ascii_lowercase());
+    Ok(Some(AdminAddress::Tcp(addresses, name.filter(|_| is_name))))
+}
+
 /// The cores named by `list`, or all usable ones.
 fn cores(list: Option<&str>, usable: &[usize]) -> Result<Vec<usize>, Error> {
     let Some(list) = list else {
@@ -387,6 +428,27 @@ mod tests {
         );
         for wrong in ["unix:", "127.0.0.1", "127.0.0.1:99999", "nowhere"] {
             assert!(listen(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_admin_port() {
+        let admin = |text: &str| config(&["--admin", text]).map(|config| config.admin);
+        let tcp = |address: &str| AdminAddress::Tcp(vec![address.parse().unwrap()], None);
+        assert_eq!(config(&[]).unwrap().admin, Some(tcp("127.0.0.1:9090")));
+        assert_eq!(admin("[::1]:0").unwrap(), Some(tcp("[::1]:0")));
+        assert_eq!(
+            admin("unix:/x").unwrap(),
+            Some(AdminAddress::Unix("/x".into()))
+        );
+        assert_eq!(admin("off").unwrap(), None);
+        let Some(AdminAddress::Tcp(addresses, name)) = admin("Localhost:1").unwrap() else {
+            panic!("an address");
+        };
+        assert!(!addresses.is_empty() && name.as_deref() == Some("localhost"));
+        for wrong in ["unix:", "127.0.0.1", "", "OFF", "nowhere"] {
+            let error = admin(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("--admin"), "{error}");
         }
     }
 

@@ -4,12 +4,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[cfg(not(system_allocator))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    pinion::run::run(pinion::cli::Cli::parse())
+    pinion::run::run(pinion::cli::Cli::from_command_line())
 }
