@@ -53,6 +53,8 @@ pub mod log;
 
 pub mod report;
 
+pub mod admin;
+
 pub mod error;
 
 pub mod duration;

@@ -459,3 +459,16 @@ pub const REPORT_NAME_BYTES_MAX: usize = 1024;
 
 /// Points in time of one set's plots.
 pub const REPORT_POINTS_MAX: u64 = 120;
+
+// ---- The admin port ----
+
+/// Connections of the admin port that are answered at a time, each by a thread of its own; who comes next waits
+/// in its backlog. A browser has six.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+
+/// Bytes of a request head there. Browsers send one or two thousand.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a core stands still before `/livez` calls it stuck. An idle core has a hundred passes a second; a
+/// machine that does not give it a CPU for so long serves nobody either.
+pub const CORE_STUCK_AFTER: Duration = Duration::from_secs(3);

@@ -215,22 +215,24 @@ fn serve(
     for warning in &target.warnings {
         tracing::warn!("{warning}");
     }
-    match check::resolve(&api, &target) {
+    let resolved = match check::resolve(&api, &target) {
         Ok(checked) => {
             for warning in &checked.warnings {
                 tracing::warn!("{warning}");
             }
+            Some(checked.routes)
         }
         Err(check::Error::Connect(error)) if !error.is_configuration() => {
             tracing::warn!(%error, "Postgres is away: starting without it");
+            None
         }
         Err(error) => return Err(error.into()),
-    }
+    };
     if interrupted.load(Ordering::Acquire) {
         return Ok(());
     }
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
-    server::serve(config, &api, &target, reread)?;
+    server::serve(config, &api, &target, reread, resolved)?;
     Ok(())
 }
 

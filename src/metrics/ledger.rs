@@ -34,6 +34,8 @@ pub struct CoreView {
     pub heard: Option<Instant>,
     /// What it did from the snapshot before to the last one, by name of the route.
     pub last: Vec<(String, RouteInterval)>,
+    /// What it counted in that time.
+    pub last_counters: Counters,
     /// How long that was.
     pub last_took: Duration,
     /// Since the last dump, by name of the route.
@@ -69,6 +71,7 @@ impl Ledger {
             return;
         };
         core.counters.add(&snapshot.counters);
+        core.last_counters = snapshot.counters.clone();
         core.gauges = snapshot.gauges.clone();
         core.last_took = core.heard.map_or(Duration::ZERO, |heard| now - heard);
         core.heard = Some(now);

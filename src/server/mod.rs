@@ -11,7 +11,7 @@ mod handler;
 mod handover;
 mod jwks;
 mod keys;
-mod listener;
+pub(crate) mod listener;
 mod machine;
 mod notify;
 mod pending;
@@ -25,6 +25,7 @@ mod session;
 mod shard;
 mod steering;
 mod succession;
+mod telling;
 mod transport;
 mod upgrade;
 mod watch;
@@ -42,7 +43,8 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::api::Api;
+use crate::admin::{self, Subject};
+use crate::api::{Api, Resolved};
 use crate::config::Config;
 use crate::guard::auth::JwtKeys;
 use crate::limits;
@@ -109,8 +111,8 @@ enum News {
     Prepared(u64, Result<(), String>),
     /// Keys that an issuer has published, by their source.
     Keys(u64, Arc<JwtKeys>),
-    /// To dump histograms.
-    Dump,
+    /// To dump histograms, and whom to tell of it.
+    Dump(Option<Sender<dumps::Outcome>>),
     /// What a core has done.
     Snapshot(Box<Snapshot>),
     /// A core has ended, well or not.
@@ -118,13 +120,16 @@ enum News {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains. On SIGHUP the API is what `reread` gives, if there is
-/// anything to read. The calling thread is the control thread.
+/// anything to read. `resolved`: what Postgres has said of the routes, unless it was away. The calling thread
+/// is the control thread.
 pub fn serve(
     config: Config,
     api: &Arc<Api>,
     target: &Arc<Target>,
     reread: Option<Reread>,
+    resolved: Option<Vec<Resolved>>,
 ) -> Result<(), Error> {
+    let config = Arc::new(config);
     ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     let (sender, news) = channel();
@@ -133,8 +138,9 @@ pub fn serve(
     let keys = load_keys(api, &sender)?;
     let mut inheritance = Inheritance::take().map_err(|error| Error::of_handover(&error))?;
     let mut none = Shares::default();
-    let given = inheritance.as_mut().map(|it| &mut it.shares);
-    let mut bound = listener::bind(&config, given.unwrap_or(&mut none))?;
+    let given = inheritance.as_mut().map_or(&mut none, |it| &mut it.shares);
+    let mut bound = listener::bind(&config, given)?;
+    let admin = telling::bind(&config, given)?;
     let rules = Numbers::default().of_next(&api.guards.rate_limits);
     let places = Places::of_first(api.routes.iter().map(|route| route.name.as_str()));
     let reloads = Reloads::new(reread, (rules.clone(), places.clone()), sender.clone());
@@ -150,7 +156,7 @@ pub fn serve(
     let upgradable = match reloads.is_of_file() {
         true => Some((
             Program::of_this_process().map_err(|error| Error::of_handover(&error))?,
-            bound.shares().map_err(|error| Error::of_handover(&error))?,
+            shares(&bound, admin.as_ref()).map_err(|error| Error::of_handover(&error))?,
         )),
         false => None,
     };
@@ -167,12 +173,26 @@ pub fn serve(
         upgrades: Upgrades::new(upgradable),
         inheritance,
         drain_timeout: config.timeouts.drain,
+        admin: None,
     };
-    cores.start(config, &served, target, &mut bound, &sender)?;
+    cores.start(&config, &served, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
+    let asked = (api, target, resolved);
+    cores.admin = Some(telling::serve(
+        &cores, admin, config, &bound, asked, &sender,
+    )?);
     cores.supervise(&news, &sender, &mut bound)
+}
+
+/// What another process may take over.
+fn shares(bound: &Bound, admin: Option<&admin::Bound>) -> io::Result<Shares> {
+    let mut shares = bound.shares()?;
+    if let Some(admin) = admin {
+        admin.share(|name, socket| shares.add(name, vec![socket]))?;
+    }
+    Ok(shares)
 }
 
 /// The keys of `[auth]`; those that are fetched later are news.
@@ -201,18 +221,19 @@ struct Cores {
     /// What this process has been given by the one that it takes over from.
     inheritance: Option<Inheritance>,
     drain_timeout: Duration,
+    /// The admin port, and what it tells of.
+    admin: Option<(Option<admin::Bound>, Arc<Subject>)>,
 }
 
 impl Cores {
     fn start(
         &mut self,
-        config: Config,
+        config: &Arc<Config>,
         served: &Served,
         target: &Arc<Target>,
         bound: &mut Bound,
         sender: &Sender<News>,
     ) -> Result<(), Error> {
-        let config = Arc::new(config);
         let seats = rate_limit::seats(config.cores.len())
             .map_err(|error| Error(format!("no way from core to core: {error}")))?;
         for (&cpu, seat) in config.cores.iter().zip(seats) {
@@ -276,7 +297,7 @@ impl Cores {
                     }
                 }
                 Ok(News::Settled) => {}
-                Ok(News::Dump) => self.dumps.ask(&mut self.watch, None),
+                Ok(News::Dump(asking)) => self.dumps.ask(&mut self.watch, asking),
                 Ok(News::Read(number, read)) => {
                     let step = self.reloads.read(number, *read, &self.controls);
                     self.go_on(step);
@@ -300,6 +321,7 @@ impl Cores {
             }
         };
         self.upgrades.end();
+        self.tell_end(is_left);
         if is_left {
             self.controls.iter().for_each(Control::leave);
         } else {
@@ -320,7 +342,11 @@ impl Cores {
                 Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
                 // For nobody any more.
                 Ok(
-                    News::Reload | News::Dump | News::Upgrade | News::Upgraded(_) | News::Settled,
+                    News::Reload
+                    | News::Dump(_)
+                    | News::Upgrade
+                    | News::Upgraded(_)
+                    | News::Settled,
                 ) => {}
                 Ok(News::Read(..) | News::Checked(..) | News::Prepared(..) | News::Keys(..)) => {}
                 Ok(News::Signal) if is_patient => {
@@ -361,7 +387,7 @@ fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
             for signal in signals.forever() {
                 let news = match signal {
                     SIGHUP => News::Reload,
-                    SIGUSR1 => News::Dump,
+                    SIGUSR1 => News::Dump(None),
                     SIGUSR2 => News::Upgrade,
                     _ => News::Signal,
                 };
@@ -372,6 +398,12 @@ fn listen_to_signals(sender: Sender<News>) -> Result<(), Error> {
         })
         .map_err(|error| Error(format!("no thread for signals: {error}")))?;
     Ok(())
+}
+
+impl From<admin::Error> for Error {
+    fn from(error: admin::Error) -> Error {
+        Error(error.to_string())
+    }
 }
 
 impl From<tls::Error> for Error {

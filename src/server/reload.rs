@@ -119,8 +119,8 @@ pub enum Step {
 
 /// An API that all cores have begun to serve.
 pub struct Taken {
-    /// How many routes it has.
-    pub routes: usize,
+    /// What is served.
+    pub api: Arc<Api>,
     /// What its routes are recorded by.
     pub names: Arc<[String]>,
     /// Its keys.
@@ -292,7 +292,7 @@ impl Reloads {
         self.rules = served.rules;
         self.places = served.places;
         Step::Taken(Box::new(Taken {
-            routes: served.api.routes.len(),
+            api: served.api,
             names: self.places.names.clone(),
             keys: *keys,
         }))
@@ -353,7 +353,8 @@ impl Cores {
                 if !self.keys.is_empty() {
                     tracing::info!("the keys of [auth] have been loaded again");
                 }
-                let routes = taken.routes;
+                let routes = taken.api.routes.len();
+                self.tell_served(taken.api);
                 tracing::info!(routes, "the routes file has been loaded again");
             }
             Step::Failed(fault) => {
@@ -367,6 +368,8 @@ impl Cores {
 
     fn end_reload(&mut self) {
         self.reloads.end();
+        let fault = self.reloads.state.see().fault;
+        self.tell_reload(fault.map_or(Ok(()), Err));
         match self.reloads.is_due() {
             true => self.reload(),
             false => self.tell_reloaded(),

@@ -92,6 +92,11 @@ impl Watch {
         self.cores.iter().all(|core| !core.pulse.stuck)
     }
 
+    /// What the cores have handed over.
+    pub fn ledger(&self) -> Arc<Mutex<Ledger>> {
+        self.ledger.clone()
+    }
+
     /// Until the next look.
     pub fn patience(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())

@@ -28,6 +28,11 @@ pub(super) fn families(standing: &Standing) -> Vec<Family> {
             "Requests that the cores answer from Postgres at a time.",
             standing.in_flight_max as u64,
         ),
+        Family::counter(
+            "pinion_log_lines_dropped",
+            "Lines that the log has lost, as they came faster than they were read.",
+        )
+        .with([], Value::Whole(crate::log::dropped())),
         build(),
     ];
     families.extend(stat());
