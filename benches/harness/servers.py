@@ -99,10 +99,12 @@ class Fleet:
         self.started += 1
         log = self.directory / f"{self.started}-{name}.log"
         try:
+            # Several servers run at a time, and the default of the admin port is one port.
+            environment = {**os.environ, "PINION_ADMIN": "off"}
             with log.open("w") as output:  # its own session: Ctrl-C must reach only scripts/bench
                 process = subprocess.Popen(
                     shlex.split(command), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=output, start_new_session=True)
+                    stderr=output, start_new_session=True, env=environment)
         except OSError as error:
             raise Fault(f"{name}: {error}") from error
         stack.callback(stop, name, process)

@@ -15,7 +15,7 @@ use super::{PATIENCE, Signal, TempDir, send_group_signal};
 
 /// How long a browser may take to start and to run a page's script: it is the largest program of the
 /// tests by far, and others may be building beside it.
-const BROWSER_PATIENCE: Duration = PATIENCE.saturating_mul(4);
+pub(super) const BROWSER_PATIENCE: Duration = PATIENCE.saturating_mul(4);
 
 /// Known to `scripts/test` too.
 const NAMES: [&str; 4] = [
@@ -148,16 +148,35 @@ fn serve(stream: TcpStream, page: &Mutex<String>, reports: &Sender<String>) {
 // ---- The browser ----
 
 /// A headless Chromium with a profile of its own, ended on drop.
-struct Browser {
-    child: Child,
+pub(super) struct Browser {
+    pub(super) child: Child,
     profile: TempDir,
 }
 
 impl Browser {
+    /// Shows a page.
     fn open(url: &str, arguments: &[&str]) -> Browser {
+        let mut command = Command::new(program());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Browser::start(command, &[arguments, &[url]].concat())
+    }
+
+    /// Speaks the DevTools protocol over its input and output.
+    pub(super) fn piped() -> Browser {
+        // It reads from descriptor 3 and writes to 4.
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"])
+            .arg(program())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        Browser::start(command, &["--remote-debugging-pipe"])
+    }
+
+    fn start(mut command: Command, arguments: &[&str]) -> Browser {
         let profile = TempDir::new();
         let log = std::fs::File::create(profile.path().join("log")).expect("a log");
-        let child = Command::new(program())
+        let child = command
             .args(["--headless=new", "--disable-gpu", "--no-first-run"])
             // Root has no sandbox; the page is ours.
             .args(["--no-sandbox", "--disable-dev-shm-usage"])
@@ -166,13 +185,10 @@ impl Browser {
             .args(["--no-proxy-server", "--password-store=basic"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .args(arguments)
-            .arg(url)
             // Nothing is left behind elsewhere.
             .envs(["HOME", "TMPDIR"].map(|name| (name, profile.path())))
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_CACHE_HOME")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(log)
             // So that all of its processes can be ended.
             .process_group(0)
@@ -181,7 +197,7 @@ impl Browser {
         Browser { child, profile }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.profile.path().join("log")).unwrap_or_default()
     }
 }

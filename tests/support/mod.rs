@@ -7,6 +7,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod cluster;
+pub mod devtools;
 pub mod echo;
 pub mod items;
 pub mod load;
@@ -375,6 +376,8 @@ pub fn pinion(arguments: &[&str]) -> Command {
     command.env("PINION_SLOW_LOG", "0s");
     command
         .args(arguments)
+        // Tests run side by side, and its default is one port.
+        .env("PINION_ADMIN", "off")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
