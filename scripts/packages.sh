@@ -59,9 +59,16 @@ create_main_cluster = false
 CONF
 }
 
+# Debian's prometheus package starts a server on port 9090 when it is installed, which is the port of
+# pinion's --admin. The tests start their own; `systemctl unmask prometheus` undoes this.
+forbid_prometheus_service() {
+    if [ -d /run/systemd/system ]; then as_root systemctl mask --quiet prometheus.service; fi
+}
+
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     case " $* " in *" postgresql "*) forbid_main_cluster ;; esac
+    case " $* " in *" prometheus "*) forbid_prometheus_service ;; esac
     say "installing: $*"
     as_root apt-get update -qq </dev/null
     # confold: createcluster.conf stays as written above when its package brings its own.
