@@ -27,7 +27,7 @@ pub(super) fn lines(report: &Report) -> String {
     }
     let mut out = heads.join(",") + "\n";
     for row in &report.rows {
-        let mut cells = vec![row.name().replace(' ', "_")];
+        let mut cells = vec![row.name().to_owned()];
         cells.extend(figures(Some(&row.figures)));
         if report.against.is_some() {
             cells.extend(figures(row.against.as_ref()));

@@ -55,9 +55,8 @@ pub fn bound(text: &str) -> Result<Bound, String> {
 }
 
 /// Holds the targets against a set. A route that nobody asked for has met none; neither has a set without any
-/// request. Targets of routes that were filtered out are not looked at.
+/// request, nor one that was filtered out.
 pub(super) fn check(targets: &[Target], filter: &[String], set: &Set) -> Vec<Outcome> {
-    let is_wanted = |name: &String| filter.is_empty() || filter.contains(name);
     let has_own = |name: &str, percentile: &str| {
         let mut others = targets
             .iter()
@@ -75,7 +74,7 @@ pub(super) fn check(targets: &[Target], filter: &[String], set: &Set) -> Vec<Out
         if is_for_each && names.is_empty() {
             outcomes.push(target.outcome("all routes".to_owned(), None));
         }
-        for name in names.into_iter().filter(is_wanted) {
+        for name in names {
             if !(is_for_each && has_own(&name, target.percentile)) {
                 let found = found(set, &name, target.millionths);
                 outcomes.push(target.outcome(name, found));

@@ -68,7 +68,7 @@ fn csv_has_the_same_figures() {
         ]
     );
     // Of the routes that were asked for.
-    assert_eq!(lines[2][..3], ["all_routes", "100", "2.000"]);
+    assert_eq!(lines[2][..3], ["all routes", "100", "2.000"]);
     assert_eq!(lines.len(), 3);
 }
 

@@ -94,6 +94,17 @@ fn no_request_is_a_miss() {
     assert_eq!(absent.code, 1);
     let words = "delete_user p99: no request, where 5 ms are asked for\n";
     assert!(absent.err.ends_with(words), "{}", absent.err);
+    // Nor is there one of a route that is left out: nothing passes for not having been looked at.
+    let left_out = run(
+        &place,
+        &["--route", "get_user", "--p99", "list_products=1h"],
+    );
+    assert_eq!(left_out.code, 1);
+    assert!(
+        left_out.err.contains("list_products p99: no request"),
+        "{}",
+        left_out.err
+    );
     // Nor is there any in what an idle core has.
     let place = TempDir::new();
     let mut recorded = Recorded::start(place.path(), &[0, 1], &["get_user"]);
