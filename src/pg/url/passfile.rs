@@ -1,7 +1,7 @@
 //! The password file of libpq (PostgreSQL documentation, "The Password File"), `~/.pgpass`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What a password must be for: host names (any of them matches), port, database and user.
@@ -24,7 +24,10 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
             path.display()
         ));
     }
-    if found.permissions().mode() & 0o077 != 0 {
+    // A file of root's may be its group's to read, as libpq has it for keys: with access lists the bits of
+    // the group tell who else is on the list, and systemd's credentials are root's with one entry.
+    let forbidden = if found.uid() == 0 { 0o037 } else { 0o077 };
+    if found.mode() & forbidden != 0 {
         return Err(format!(
             "the password file {} is not used: others may read it (chmod 600 it)",
             path.display()
@@ -102,6 +105,8 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn password(text: &str) -> Option<String> {
@@ -167,9 +172,12 @@ mod tests {
             read(&path)
         };
         let (open, group, private) = (read_as(0o604), read_as(0o640), read_as(0o600));
+        let is_of_root = fs::metadata(&path).unwrap().uid() == 0;
+        let written = read_as(0o620);
         fs::remove_file(&path).unwrap();
         assert!(open.unwrap_err().contains("chmod 600"));
-        assert!(group.is_err());
+        assert_eq!(group.is_ok(), is_of_root);
+        assert!(written.is_err());
         assert_eq!(private.unwrap().as_deref(), Some("*:*:*:*:one"));
         assert_eq!(read(&path), Ok(None));
         assert!(read(&std::env::temp_dir()).is_err());
