@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::{Options, Ring};
+use super::{Options, Ring, setup};
 
 /// glommio's own rings carry no I/O of ours: the smallest that it takes.
 const RING_DEPTH: usize = 128;
@@ -66,9 +66,9 @@ where
         .preempt_timer(PREEMPT_INTERVAL)
         .record_io_latencies(false)
         .make()
-        .map_err(|error| io::Error::other(error.to_string()))?;
+        .map_err(|error| setup::explained(&error.into()))?;
     executor.run(async {
-        let ring = Ring::new(options)?;
+        let ring = Ring::new(options).map_err(|error| setup::explained(&error))?;
         let outcome: Rc<Cell<Option<T>>> = Rc::default();
         let finished = Rc::new(Cell::new(false));
         let main = main(ring.clone());

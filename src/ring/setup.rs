@@ -60,19 +60,28 @@ impl std::error::Error for Unsupported {}
 
 /// Makes a ring and drops it again, so that start-up can say what is missing before a core starts.
 pub fn probe(options: &Options) -> Result<(), Unsupported> {
-    let read = |path| std::fs::read_to_string(path).ok();
     match build(options) {
         Ok((kernel, buffers)) => {
             drop(kernel);
             drop(buffers);
             Ok(())
         }
-        Err(error) => Err(explain(
-            &error,
-            read("/proc/sys/kernel/io_uring_disabled").as_deref(),
-            read("/proc/sys/kernel/osrelease").as_deref(),
-        )),
+        Err(error) => Err(explain_here(&error)),
     }
+}
+
+/// The fault of a core's rings in words. What was there for one ring may not be for those of all cores.
+pub(super) fn explained(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), explain_here(error).0)
+}
+
+fn explain_here(error: &io::Error) -> Unsupported {
+    let read = |path| std::fs::read_to_string(path).ok();
+    explain(
+        error,
+        read("/proc/sys/kernel/io_uring_disabled").as_deref(),
+        read("/proc/sys/kernel/osrelease").as_deref(),
+    )
 }
 
 pub(super) fn build(options: &Options) -> io::Result<(Kernel, ProvidedBuffers)> {
@@ -114,7 +123,8 @@ fn explain(error: &io::Error, disabled: Option<&str>, release: Option<&str>) -> 
              Linux 6.1 or later is needed"
         ),
         Some(libc::ENOMEM) => "not enough locked memory for io_uring: raise RLIMIT_MEMLOCK \
-             (`ulimit -l`, or LimitMEMLOCK= in the systemd unit)"
+             (`ulimit -l`, or LimitMEMLOCK= in the systemd unit; newer kernels count 2 MiB and more \
+             for each core, of all processes of a user, root apart)"
             .to_owned(),
         _ => format!("io_uring could not be set up: {error}"),
     })
