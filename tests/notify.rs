@@ -7,10 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
-
+use support::core_thread::StoppedCore;
 use support::{PATIENCE, Postgres, Server, Signal, TempDir, pinion};
 
 /// The manager's end: messages as lists of assignments.
@@ -186,37 +183,6 @@ fn the_status_tells_that_postgres_is_away_and_that_it_is_back() {
     });
 }
 
-/// The thread of a core, stopped as a debugger does while all others go on. It goes on when this is dropped.
-struct StoppedCore(Pid);
-
-impl StoppedCore {
-    fn stop(server: &Server) -> StoppedCore {
-        let tasks = format!("/proc/{}/task", server.pid());
-        let threads = std::fs::read_dir(tasks).expect("its threads");
-        let mut cores: Vec<i32> = threads
-            .map(|thread| thread.expect("a thread").path())
-            .filter(|thread| {
-                let name = std::fs::read_to_string(thread.join("comm"));
-                name.is_ok_and(|name| name.starts_with("core-"))
-            })
-            .filter_map(|thread| thread.file_name()?.to_str()?.parse().ok())
-            .collect();
-        cores.sort_unstable();
-        // The executors' helpers have the name, too, and come after them.
-        let core = Pid::from_raw(*cores.first().expect("a core"));
-        ptrace::seize(core, ptrace::Options::empty()).expect("its tracer");
-        ptrace::interrupt(core).expect("it is traced");
-        waitpid(core, Some(WaitPidFlag::__WALL)).expect("it stops");
-        StoppedCore(core)
-    }
-}
-
-impl Drop for StoppedCore {
-    fn drop(&mut self) {
-        let _ = ptrace::detach(self.0, None);
-    }
-}
-
 /// One core of all that stands still is enough.
 #[test]
 fn the_watchdog_is_fed_only_while_every_core_goes_on() {
@@ -229,7 +195,7 @@ fn the_watchdog_is_fed_only_while_every_core_goes_on() {
     for _ in 0..3 {
         manager.hears("WATCHDOG=1");
     }
-    let stopped = StoppedCore::stop(&server);
+    let stopped = StoppedCore::stop(server.pid());
     server.wait_for_line("a core is stuck");
     manager.forget();
     let end = Instant::now() + 2 * timeout;

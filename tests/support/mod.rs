@@ -7,6 +7,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod cluster;
+pub mod core_thread;
 pub mod devtools;
 pub mod echo;
 pub mod items;
