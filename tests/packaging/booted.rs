@@ -131,8 +131,14 @@ fn has_postgres_tuned(system: &System) {
                 .status
                 .success()
     });
-    let jit = system.run("runuser -u postgres -- psql -Atc 'show jit'");
-    assert_eq!(jit, "off");
+    let taken = "select count(*) filter (where applied), count(*) filter (where not applied or error <> '') \
+                 from pg_file_settings where sourcefile like '%/conf.d/pinion.conf'";
+    let taken = system.run(&format!("runuser -u postgres -- psql -Atc \"{taken}\""));
+    // The one that is set twice counts where it is set last.
+    assert_eq!(
+        taken,
+        format!("{}|1", super::settings::postgres_settings().len())
+    );
     let said = system.run(&commands("Capacity plan"));
     assert!(said.ends_with("CPU µs per request"), "{said}");
     let spent = said.split_whitespace().next().expect("a figure");
@@ -198,6 +204,8 @@ fn runs_beside_another(system: &System) {
 fn goes_without_a_trace(system: &System) {
     system.run("systemctl stop pinion");
     assert_eq!(system.property("pinion", "Result"), "success");
+    // What was measured is where the unit lets it be written.
+    system.run("ls /var/log/pinion/*.hlog");
     system.run("systemctl start pinion && dpkg -r pinion");
     assert!(system.path("/etc/pinion/routes.toml").exists());
     assert!(!system.path("/usr/bin/pinion").exists());

@@ -71,7 +71,7 @@ fn sysctl_takes_the_file() {
 }
 
 /// The settings of `scripts/postgresql.conf`, as Postgres itself reads the file.
-fn postgres_settings() -> Vec<String> {
+pub fn postgres_settings() -> Vec<String> {
     let file = text("scripts/postgresql.conf");
     let lines = file.lines().filter(|line| !line.starts_with('#'));
     let names = lines.filter_map(|line| line.split_once(" = "));
