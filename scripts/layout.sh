@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by install and uninstall: what there is to install and where it goes.
 
 say() { printf '%s\n' "$*" >&2; }

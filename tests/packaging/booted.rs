@@ -205,7 +205,7 @@ fn goes_without_a_trace(system: &System) {
     system.run("systemctl stop pinion");
     assert_eq!(system.property("pinion", "Result"), "success");
     // What was measured is where the unit lets it be written.
-    system.run("ls /var/log/pinion/*.hlog");
+    system.run("ls /var/log/pinion/*/*.hlog");
     system.run("systemctl start pinion && dpkg -r pinion");
     assert!(system.path("/etc/pinion/routes.toml").exists());
     assert!(!system.path("/usr/bin/pinion").exists());
