@@ -48,6 +48,7 @@ fn the_package_lives_on_a_host_as_the_handbook_says() {
     install(&system);
     is_confined(&system);
     reloads(&system);
+    is_upgraded(&system);
     has_postgres_tuned(&system);
     listens_below_1024(&system);
     is_started_again_when_a_core_stands_still(&system);
@@ -117,6 +118,17 @@ fn reloads(system: &System) {
     assert_eq!(system.property("pinion", "ActiveState"), "active");
     assert_eq!(system.property("pinion", "MainPID"), process);
     assert_eq!(system.property("pinion", "NRestarts"), "0");
+}
+
+/// Another process takes over, confined as the first one was, and is the service's from then on.
+fn is_upgraded(system: &System) {
+    let process = system.property("pinion", "MainPID");
+    system.run(&commands("Upgrade"));
+    assert_ne!(system.property("pinion", "MainPID"), process);
+    assert_eq!(system.property("pinion", "ActiveState"), "active");
+    assert_eq!(system.property("pinion", "NRestarts"), "0");
+    is_confined(system);
+    system.run("curl -fsS http://127.0.0.1:8080/notes/1");
 }
 
 /// The handbook's settings of Postgres, and a restart of it that is survived.
