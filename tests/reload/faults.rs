@@ -64,7 +64,7 @@ fn without_postgres_all_stays_as_it_was() {
     let postgres = Arc::get_mut(&mut fixture.postgres).expect("nobody else has it");
     postgres.start_again();
     wait_until("it has connected again", || {
-        fixture.server.get("/ready").status == 200
+        (0..20).all(|_| fixture.server.get("/ready").status == 200)
     });
     is_served(&fixture, 1);
     fixture.reload(&versions::routes(2), TAKEN);
