@@ -6,7 +6,8 @@
 //! has it, so there is nothing to protect.
 //!
 //! The old process sends a message for the sockets of each name, then an empty one. The new one answers
-//! [`READY`] when it can serve, and is told to [`GO`], unless the old one has been stopped meanwhile.
+//! [`READY`] when it can serve, is told to [`GO`], unless the old one has been stopped meanwhile, and says that it
+//! has [`TAKEN`] over: only then the old one accepts no more.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -27,6 +28,8 @@ pub const VARIABLE: &str = "PINION_TAKES_OVER";
 const READY: &[u8] = b"ready";
 /// The old one leaves it to it.
 const GO: &[u8] = b"go";
+/// It has heard that: from now on it serves.
+const TAKEN: &[u8] = b"taken";
 
 /// Descriptors in one message; the kernel takes 253 (SCM_MAX_FD).
 const MESSAGE_SOCKETS_MAX: usize = 64;
@@ -35,6 +38,9 @@ const NAME_BYTES_MAX: usize = 512;
 
 /// How long the old process may say nothing.
 const PARENT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the new one may take to say that it has heard.
+const CHILD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there is no word from the new process.
 const ENDED: &str = "the new process has ended";
@@ -126,12 +132,16 @@ impl Line {
 
     /// The old process waits until the new one is ready, or says that it will not be.
     pub fn wait_until_ready(&self, patience: Duration) -> Result<(), String> {
+        self.wait_for(READY, patience)
+    }
+
+    fn wait_for(&self, word: &[u8], patience: Duration) -> Result<(), String> {
         let said = self
             .0
             .set_read_timeout(Some(patience))
             .and_then(|()| self.hear());
         match said {
-            Ok((said, _)) if said == READY => Ok(()),
+            Ok((said, _)) if said == word => Ok(()),
             Ok(_) => Err(ENDED.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(ENDED.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -141,9 +151,10 @@ impl Line {
         }
     }
 
-    /// The old process leaves it to the new one.
-    pub fn go(&self) -> io::Result<()> {
-        self.say(GO)
+    /// The old process leaves it to the new one, which has heard it then.
+    pub fn go(&self) -> Result<(), String> {
+        self.say(GO).map_err(|error| error.to_string())?;
+        self.wait_for(TAKEN, CHILD_PATIENCE)
     }
 }
 
@@ -186,7 +197,10 @@ impl Inheritance {
     pub fn claim(&self) -> Result<(), String> {
         let said = self.line.say(READY).and_then(|()| self.line.hear());
         match said {
-            Ok((said, _)) if said == GO => Ok(()),
+            Ok((said, _)) if said == GO => {
+                let taken = self.line.say(TAKEN);
+                taken.map_err(|error| format!("the process to take over from is gone: {error}"))
+            }
             Ok(_) => {
                 Err("the process that this one was to take over from has been stopped".to_owned())
             }

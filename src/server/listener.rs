@@ -66,6 +66,8 @@ pub struct Bound {
     names: Vec<String>,
     /// Unix sockets, whose files are removed at the end.
     files: Vec<SocketFile>,
+    /// Those of the process that this one is to take over from, until it has.
+    lent_files: Vec<SocketFile>,
 }
 
 /// One listening socket.
@@ -123,9 +125,21 @@ impl Bound {
         Ok(shares)
     }
 
+    /// The files of unix sockets that were handed over are this process's now.
+    pub fn own_files(&mut self) {
+        self.files.append(&mut self.lent_files);
+    }
+
     /// The files of unix sockets are another process's now.
     pub fn leave_files(&mut self) {
         self.files.drain(..).for_each(std::mem::forget);
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // Whoever has lent them goes on.
+        self.lent_files.drain(..).for_each(std::mem::forget);
     }
 }
 
@@ -148,6 +162,7 @@ pub fn bind(config: &Config, shares: &mut Shares) -> Result<Bound, Error> {
         sockets: Vec::new(),
         names: Vec::new(),
         files: Vec::new(),
+        lent_files: Vec::new(),
     };
     for (index, address) in config.listen.iter().enumerate() {
         // An address may be there twice.
@@ -162,11 +177,17 @@ pub fn bind(config: &Config, shares: &mut Shares) -> Result<Bound, Error> {
                 bound.addresses.push(Address::Tls(address));
                 sockets
             }),
-            Address::Unix(path) => bind_unix(path, config, given).map(|(file, sockets)| {
-                bound.addresses.push(address.clone());
-                bound.files.push(file);
-                sockets
-            }),
+            Address::Unix(path) => {
+                let is_lent = !given.is_empty();
+                bind_unix(path, config, given).map(|(file, sockets)| {
+                    bound.addresses.push(address.clone());
+                    match is_lent {
+                        true => bound.lent_files.push(file),
+                        false => bound.files.push(file),
+                    }
+                    sockets
+                })
+            }
         };
         let sockets = result.map_err(|source| Error {
             address: address.to_string(),

@@ -279,6 +279,7 @@ impl Cores {
         bound: &mut Bound,
     ) -> Result<(), Error> {
         self.claim(news)?;
+        bound.own_files();
         let is_left = loop {
             self.watch.look();
             self.dumps.look(&mut self.watch);

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -54,6 +54,7 @@ pub struct Successor {
     /// Its id.
     pub pid: u32,
     line: Line,
+    child: Child,
 }
 
 /// The control thread's side of upgrading.
@@ -116,9 +117,12 @@ impl Upgrades {
     }
 
     /// Leaves it to the new process, which has all sockets from now on. `Err`: it is gone.
-    pub fn leave(&mut self, successor: &Successor) -> io::Result<()> {
+    pub fn leave(&mut self, successor: &mut Successor) -> Result<(), String> {
         self.line = None;
-        successor.line.go()?;
+        if let Err(reason) = successor.line.go() {
+            let _ = end(&mut successor.child);
+            return Err(reason);
+        }
         self.of = None;
         Ok(())
     }
@@ -157,17 +161,22 @@ fn bring_up(
         Ok(()) => Ok(Successor {
             pid: child.id(),
             line,
+            child,
         }),
         Err(reason) => {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let status = child.wait();
+            let status = end(&mut child);
             Err(match status {
                 Ok(status) if status.code().is_some() => format!("{reason} ({status})"),
                 _ => reason,
             })
         }
     }
+}
+
+/// Ends a process that may have ended by itself.
+fn end(child: &mut Child) -> io::Result<ExitStatus> {
+    let _ = child.kill();
+    child.wait()
 }
 
 impl Cores {
@@ -209,7 +218,7 @@ impl Cores {
 
     /// Another process is ready, or is not: true if this one has left it to that.
     pub(super) fn leave(&mut self, outcome: Result<Successor, String>, bound: &mut Bound) -> bool {
-        let successor = match outcome {
+        let mut successor = match outcome {
             Ok(successor) => successor,
             Err(reason) => {
                 self.upgrades.failed(&reason);
@@ -218,10 +227,10 @@ impl Cores {
         };
         let pid = successor.pid;
         self.manager.main_process(pid);
-        if let Err(error) = self.upgrades.leave(&successor) {
+        if let Err(reason) = self.upgrades.leave(&mut successor) {
             // It has gone since; without NOTIFY_SOCKET nobody has been told of it.
             self.manager.main_process(std::process::id());
-            self.upgrades.failed(&error.to_string());
+            self.upgrades.failed(&reason);
             return false;
         }
         bound.leave_files();
