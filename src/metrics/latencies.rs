@@ -63,6 +63,11 @@ impl Default for Latencies {
 }
 
 impl Latencies {
+    /// Such as take memory for as long times as they have been given: for sums, of which there are many.
+    pub fn growing() -> Latencies {
+        Latencies(STAGES.map(|_| growing_histogram()))
+    }
+
     /// Records one value; what lies outside the bounds counts as the bound.
     pub fn record(&mut self, stage: Stage, micros: u64) {
         self.0[stage as usize].saturating_record(micros.max(MICROS_MIN));
@@ -99,6 +104,12 @@ impl Latencies {
             }
         }
     }
+}
+
+fn growing_histogram() -> Histogram<u64> {
+    let mut histogram = Histogram::new(DIGITS).expect("the digits are within 0 to 5");
+    histogram.auto(true);
+    histogram
 }
 
 /// A histogram of the bounds that all of them have.

@@ -15,6 +15,8 @@ pub struct Ledger {
     /// Routes by the order in which their names came: those that a reload took away stay, as counters never
     /// fall.
     pub routes: Vec<RouteTotals>,
+    /// Somebody dumps what the cores have done.
+    pub is_dumped: bool,
 }
 
 /// What is known of one core.
@@ -62,6 +64,7 @@ impl Ledger {
             since: SystemTime::now(),
             cores: cpus.iter().map(view).collect(),
             routes: Vec::new(),
+            is_dumped: true,
         }
     }
 
@@ -75,21 +78,26 @@ impl Ledger {
         core.gauges = snapshot.gauges.clone();
         core.last_took = core.heard.map_or(Duration::ZERO, |heard| now - heard);
         core.heard = Some(now);
-        core.last.clear();
+        core.last.iter_mut().for_each(|(_, last)| last.clear());
         for (name, interval) in snapshot.names.iter().zip(&snapshot.routes) {
             if interval.is_empty() {
                 continue;
             }
-            core.last.push((name.clone(), interval.clone()));
-            add(&mut core.undumped, name, interval);
-            match self.routes.iter_mut().find(|route| route.name == *name) {
-                Some(route) => route.totals.add(interval),
-                None => self.routes.push(RouteTotals {
-                    name: name.clone(),
-                    totals: interval.clone(),
-                }),
+            sum_of(&mut core.last, name).add(interval);
+            if self.is_dumped {
+                sum_of(&mut core.undumped, name).add(interval);
             }
+            let known = self.routes.iter().position(|route| route.name == *name);
+            let known = known.unwrap_or_else(|| {
+                self.routes.push(RouteTotals {
+                    name: name.clone(),
+                    totals: RouteInterval::growing(),
+                });
+                self.routes.len() - 1
+            });
+            self.routes[known].totals.add(interval);
         }
+        core.last.retain(|(_, last)| !last.is_empty());
     }
 
     /// Notes a core's heartbeat.
@@ -103,9 +111,12 @@ impl Ledger {
     }
 }
 
-fn add(routes: &mut Vec<(String, RouteInterval)>, name: &str, interval: &RouteInterval) {
-    match routes.iter_mut().find(|(known, _)| known == name) {
-        Some((_, sum)) => sum.add(interval),
-        None => routes.push((name.to_owned(), interval.clone())),
-    }
+/// The sum of a route, which may be a new one.
+fn sum_of<'a>(routes: &'a mut Vec<(String, RouteInterval)>, name: &str) -> &'a mut RouteInterval {
+    let known = routes.iter().position(|(known, _)| known == name);
+    let known = known.unwrap_or_else(|| {
+        routes.push((name.to_owned(), RouteInterval::growing()));
+        routes.len() - 1
+    });
+    &mut routes[known].1
 }

@@ -90,6 +90,14 @@ impl Snapshot {
 }
 
 impl RouteInterval {
+    /// For a sum: see [`Latencies::growing`].
+    pub fn growing() -> RouteInterval {
+        RouteInterval {
+            latencies: Latencies::growing(),
+            ..RouteInterval::default()
+        }
+    }
+
     /// Adds what the other has.
     pub fn add(&mut self, other: &RouteInterval) {
         self.latencies.add(&other.latencies);
@@ -105,7 +113,8 @@ impl RouteInterval {
         self.statuses.0.is_empty() && self.sheds == 0 && self.batches.iter().next().is_none()
     }
 
-    fn clear(&mut self) {
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
         self.latencies.clear();
         self.statuses.0.clear();
         self.sheds = 0;

@@ -175,6 +175,9 @@ pub fn serve(
         drain_timeout: config.timeouts.drain,
         admin: None,
     };
+    cores
+        .watch
+        .with_ledger(|ledger| ledger.is_dumped = config.histograms.is_some());
     cores.start(&config, &served, target, &mut bound, &sender)?;
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
