@@ -61,6 +61,8 @@ pub struct Bound {
     doors: Vec<(String, Arc<Door>)>,
     /// Removed in the end.
     file: Option<SocketFile>,
+    /// The path of a socket that was handed over: its file is the other process's until this one answers.
+    lent: Option<PathBuf>,
     /// Another process answers.
     left: Arc<AtomicBool>,
 }
@@ -83,6 +85,7 @@ pub fn bind(
         addresses: Vec::new(),
         doors: Vec::new(),
         file: None,
+        lent: None,
         left: Arc::default(),
     };
     match address {
@@ -129,14 +132,18 @@ impl Bound {
 
     fn unix(&mut self, path: &PathBuf, given: Option<OwnedFd>) -> io::Result<()> {
         let listener = match given {
-            Some(socket) => UnixListener::from(socket),
+            Some(socket) => {
+                self.lent = Some(path.clone());
+                UnixListener::from(socket)
+            }
             None => {
                 remove_stale(path)?;
-                UnixListener::bind(path)?
+                let listener = UnixListener::bind(path)?;
+                self.file = Some(SocketFile::of(path)?);
+                listener
             }
         };
         listener.set_nonblocking(true)?;
-        self.file = Some(SocketFile::of(path)?);
         self.addresses.push(format!("unix:{}", path.display()));
         let name = name(&path.display());
         self.doors.push((name, Arc::new(Door::Unix(listener))));
@@ -153,6 +160,9 @@ impl Bound {
 
     /// Answers from now on, for as long as the process lives or until it is left.
     pub fn serve(&mut self, subject: &Arc<Subject>) -> io::Result<()> {
+        if let Some(path) = self.lent.take() {
+            self.file = Some(SocketFile::of(&path)?);
+        }
         let places = Arc::<Places>::default();
         for (_, door) in &self.doors {
             let (subject, places) = (subject.clone(), places.clone());

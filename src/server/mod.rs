@@ -25,6 +25,7 @@ mod session;
 mod shard;
 mod steering;
 mod succession;
+mod supervise;
 mod telling;
 mod transport;
 mod upgrade;
@@ -36,7 +37,7 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,6 @@ use watch::Watch;
 
 pub use machine::prepare;
 pub use shard::ring_options;
-
-/// How much longer than the drain timeout the cores get to come home before they are given up.
-const HOMECOMING: Duration = Duration::from_secs(1);
 
 /// Why the server did not start, or ended by itself.
 #[derive(Debug)]
@@ -182,6 +180,7 @@ pub fn serve(
     for address in &bound.addresses {
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
+    cores.claim(&news)?;
     let asked = (api, target, resolved);
     cores.admin = Some(telling::serve(
         &cores, admin, config, &bound, asked, &sender,
@@ -271,105 +270,6 @@ impl Cores {
             self.watch.add(cpu, control.clone());
             self.controls.push(control);
         }
-        Ok(())
-    }
-
-    /// Waits for a signal, or for a core that ends by itself; then for all of them to drain.
-    fn supervise(
-        mut self,
-        news: &Receiver<News>,
-        sender: &Sender<News>,
-        bound: &mut Bound,
-    ) -> Result<(), Error> {
-        self.claim(news)?;
-        bound.own_files();
-        let is_left = loop {
-            self.watch.look();
-            self.dumps.look(&mut self.watch);
-            let step = self.reloads.look(&self.controls);
-            self.go_on(step);
-            self.tell_manager();
-            let patience = self.watch.patience().min(self.dumps.patience());
-            let patience = patience.min(self.schedule.patience(Instant::now()));
-            match news.recv_timeout(patience) {
-                Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => break false,
-                Ok(News::Reload) => self.reload(),
-                Ok(News::Upgrade) => self.upgrades.begin(sender.clone()),
-                Ok(News::Upgraded(outcome)) => {
-                    if self.leave(*outcome, bound) {
-                        break true;
-                    }
-                }
-                Ok(News::Settled) => {}
-                Ok(News::Dump(asking)) => self.dumps.ask(&mut self.watch, asking),
-                Ok(News::Read(number, read)) => {
-                    let step = self.reloads.read(number, *read, &self.controls);
-                    self.go_on(step);
-                }
-                Ok(News::Checked(number, checked)) => {
-                    let step = self.reloads.checked(number, checked, &self.controls);
-                    self.go_on(step);
-                }
-                Ok(News::Prepared(number, outcome)) => {
-                    let step = self.reloads.prepared(number, outcome, &self.controls);
-                    self.go_on(step);
-                }
-                Ok(News::Keys(source, jwt)) => self.take_keys(source, jwt),
-                Ok(News::Ended(cpu, outcome)) => {
-                    let reason = outcome.err().unwrap_or_else(|| "it ended".to_owned());
-                    self.dumps.finish(&self.watch);
-                    return Err(Error(format!("core {cpu} is gone: {reason}")));
-                }
-                Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        };
-        self.upgrades.end();
-        self.tell_end(is_left);
-        if is_left {
-            self.controls.iter().for_each(Control::leave);
-        } else {
-            self.manager.stopping(self.drain_timeout + HOMECOMING);
-            tracing::info!("stopping: finishing what is in flight (again to stop at once)");
-            self.controls.iter().for_each(Control::drain);
-        }
-        let mut is_patient = is_left;
-        let end = Instant::now() + self.drain_timeout + HOMECOMING;
-        let mut running = self.controls.len();
-        while running > 0 {
-            match news.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(News::Ended(_, Ok(()))) => running -= 1,
-                Ok(News::Ended(cpu, Err(reason))) => {
-                    tracing::error!(cpu, reason, "a core failed while it stopped");
-                    running -= 1;
-                }
-                Ok(News::Snapshot(snapshot)) => self.watch.take(snapshot),
-                // For nobody any more.
-                Ok(
-                    News::Reload
-                    | News::Dump(_)
-                    | News::Upgrade
-                    | News::Upgraded(_)
-                    | News::Settled,
-                ) => {}
-                Ok(News::Read(..) | News::Checked(..) | News::Prepared(..) | News::Keys(..)) => {}
-                Ok(News::Signal) if is_patient => {
-                    is_patient = false;
-                    tracing::info!("stopping: finishing what is in flight (again to stop at once)");
-                    self.controls.iter().for_each(Control::drain);
-                }
-                Ok(News::Signal) => {
-                    tracing::warn!("stopping at once");
-                    break;
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    tracing::warn!("gave up at the drain timeout");
-                    break;
-                }
-            }
-        }
-        self.dumps.finish(&self.watch);
-        tracing::info!("stopped");
         Ok(())
     }
 }
