@@ -87,6 +87,12 @@ impl Latencies {
         }
     }
 
+    /// Adds what the other has of a stage.
+    pub fn add_of(&mut self, stage: Stage, other: &Latencies) {
+        let added = self.add_stage(stage, other.of(stage));
+        added.expect("all have the same bounds, or grow");
+    }
+
     /// Adds a histogram to that of a stage; one with other bounds may not fit.
     pub fn add_stage(
         &mut self,
@@ -98,12 +104,22 @@ impl Latencies {
 
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
-        for histogram in &mut self.0 {
-            if !histogram.is_empty() {
-                histogram.reset();
-            }
-        }
+        self.0.iter_mut().for_each(forget);
     }
+}
+
+/// Takes out of a histogram what is in it. To reset it would write to all of its memory, most of which was
+/// never used, so that the kernel has not given it.
+fn forget(histogram: &mut Histogram<u64>) {
+    if histogram.is_empty() {
+        return;
+    }
+    let mut copy = growing_histogram();
+    copy.add(&*histogram)
+        .expect("it grows to what there is to add");
+    histogram
+        .subtract(&copy)
+        .expect("there is no more in the copy than in itself");
 }
 
 fn growing_histogram() -> Histogram<u64> {

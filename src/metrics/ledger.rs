@@ -34,7 +34,8 @@ pub struct CoreView {
     pub alive: Option<Instant>,
     /// When its last snapshot came.
     pub heard: Option<Instant>,
-    /// What it did from the snapshot before to the last one, by name of the route.
+    /// What it did from the snapshot before to the last one, by name of the route: of the stages only the total
+    /// and Postgres.
     pub last: Vec<(String, RouteInterval)>,
     /// What it counted in that time.
     pub last_counters: Counters,
@@ -83,7 +84,7 @@ impl Ledger {
             if interval.is_empty() {
                 continue;
             }
-            sum_of(&mut core.last, name).add(interval);
+            sum_of(&mut core.last, name).add_in_short(interval);
             if self.is_dumped {
                 sum_of(&mut core.undumped, name).add(interval);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::counters::{Counters, Gauges};
-use super::latencies::Latencies;
+use super::latencies::{Latencies, Stage};
 
 /// Statuses of one route that are told apart; there are some forty that are ever sent.
 const STATUSES_MAX: usize = 64;
@@ -101,6 +101,18 @@ impl RouteInterval {
     /// Adds what the other has.
     pub fn add(&mut self, other: &RouteInterval) {
         self.latencies.add(&other.latencies);
+        self.add_counts(other);
+    }
+
+    /// Adds what the other has, of its stages only the total and Postgres.
+    pub fn add_in_short(&mut self, other: &RouteInterval) {
+        for stage in [Stage::Total, Stage::Postgres] {
+            self.latencies.add_of(stage, &other.latencies);
+        }
+        self.add_counts(other);
+    }
+
+    fn add_counts(&mut self, other: &RouteInterval) {
         for &(status, count) in &other.statuses.0 {
             self.statuses.add(status, count);
         }

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
-use crate::metrics::latencies::STAGES;
+use crate::metrics::latencies::{STAGES, empty_histogram};
 use crate::metrics::snapshot::RouteInterval;
 
 /// The first line.
@@ -60,9 +60,14 @@ pub(super) fn text(header: &Header, routes: &[(String, RouteInterval)]) -> Strin
             if histogram.is_empty() {
                 continue;
             }
+            // Of the bounds that were recorded with, however far the sum has grown.
+            let mut whole = empty_histogram();
+            whole
+                .add(histogram)
+                .expect("no value was recorded past the bounds");
             let mut payload = Vec::new();
             serializer
-                .serialize(histogram, &mut payload)
+                .serialize(&whole, &mut payload)
                 .expect("a count has 63 bits, and a Vec takes all that is written");
             // Names are identifiers or built in: no comma, space or line break.
             let _ = writeln!(
