@@ -1,5 +1,7 @@
 //! The latencies of one route, by stage.
 
+use std::sync::LazyLock;
+
 use hdrhistogram::{AdditionError, Histogram};
 
 /// The shortest time that is told apart: one microsecond.
@@ -51,39 +53,52 @@ impl Stage {
     }
 }
 
-/// A histogram for each stage, in microseconds. It has all its memory from the start: recording
-/// allocates nothing. The kernel gives that memory page by page, as values come.
-#[derive(Clone, Debug)]
-pub struct Latencies([Histogram<u64>; STAGES.len()]);
-
-impl Default for Latencies {
-    fn default() -> Latencies {
-        Latencies(STAGES.map(|_| empty_histogram()))
-    }
+/// A histogram for each stage, in microseconds, made with the first value of it: a route that nobody asks for
+/// costs nothing. From then on recording allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    stages: [Option<Histogram<u64>>; STAGES.len()],
+    /// They take memory for as long times as they have been given.
+    grow: bool,
 }
 
+/// What nothing was recorded of.
+static EMPTY: LazyLock<Histogram<u64>> = LazyLock::new(growing_histogram);
+
 impl Latencies {
-    /// Such as take memory for as long times as they have been given: for sums, of which there are many.
+    /// Such as grow: for sums, of which there are many. One of the others has 136 KB.
     pub fn growing() -> Latencies {
-        Latencies(STAGES.map(|_| growing_histogram()))
+        Latencies {
+            grow: true,
+            ..Latencies::default()
+        }
     }
 
     /// Records one value; what lies outside the bounds counts as the bound.
     pub fn record(&mut self, stage: Stage, micros: u64) {
-        self.0[stage as usize].saturating_record(micros.max(MICROS_MIN));
+        // Cheaper than to have it bounded by the histogram, which works the bound out each time.
+        let micros = micros.clamp(MICROS_MIN, MICROS_MAX);
+        let recorded = self.mine(stage).record(micros);
+        recorded.expect("the histogram has these bounds, or grows");
     }
 
     /// The histogram of a stage.
     pub fn of(&self, stage: Stage) -> &Histogram<u64> {
-        &self.0[stage as usize]
+        self.stages[stage as usize].as_ref().unwrap_or(&EMPTY)
+    }
+
+    fn mine(&mut self, stage: Stage) -> &mut Histogram<u64> {
+        let new = match self.grow {
+            true => growing_histogram,
+            false => empty_histogram,
+        };
+        self.stages[stage as usize].get_or_insert_with(new)
     }
 
     /// Adds what the other has.
     pub fn add(&mut self, other: &Latencies) {
-        for (mine, other) in self.0.iter_mut().zip(&other.0) {
-            if !other.is_empty() {
-                mine.add(other).expect("all have the same bounds");
-            }
+        for stage in STAGES {
+            self.add_of(stage, other);
         }
     }
 
@@ -99,27 +114,20 @@ impl Latencies {
         stage: Stage,
         histogram: &Histogram<u64>,
     ) -> Result<(), AdditionError> {
-        self.0[stage as usize].add(histogram)
+        match histogram.is_empty() {
+            true => Ok(()),
+            false => self.mine(stage).add(histogram),
+        }
     }
 
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
-        self.0.iter_mut().for_each(forget);
+        for histogram in self.stages.iter_mut().flatten() {
+            if !histogram.is_empty() {
+                histogram.reset();
+            }
+        }
     }
-}
-
-/// Takes out of a histogram what is in it. To reset it would write to all of its memory, most of which was
-/// never used, so that the kernel has not given it.
-fn forget(histogram: &mut Histogram<u64>) {
-    if histogram.is_empty() {
-        return;
-    }
-    let mut copy = growing_histogram();
-    copy.add(&*histogram)
-        .expect("it grows to what there is to add");
-    histogram
-        .subtract(&copy)
-        .expect("there is no more in the copy than in itself");
 }
 
 fn growing_histogram() -> Histogram<u64> {

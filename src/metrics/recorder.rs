@@ -135,8 +135,6 @@ impl Recorder {
 
 /// Whole microseconds from one time to a later one, rounded up, as no time is no answer.
 fn micros(later: Instant, earlier: Instant) -> u64 {
-    later
-        .saturating_duration_since(earlier)
-        .as_nanos()
-        .div_ceil(1000) as u64
+    let time = later.saturating_duration_since(earlier);
+    time.as_secs() * 1_000_000 + u64::from(time.subsec_nanos().div_ceil(1000))
 }
