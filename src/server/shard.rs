@@ -316,7 +316,8 @@ impl House {
     }
 
     /// A place for one more connection, once there is one; `None` when the core drains.
-    async fn place(self: Rc<Self>) -> Option<Occupied> {
+    async fn place(self: Rc<Self>, current: Rc<Current>) -> Option<Occupied> {
+        let mut waits = false;
         poll_fn(|context| {
             let mut waiting = self.waiting.borrow_mut();
             waiting.retain(|waker| !waker.will_wake(context.waker()));
@@ -328,6 +329,9 @@ impl House {
                 return Poll::Ready(Some(Occupied(self.clone())));
             }
             waiting.push_back(context.waker().clone());
+            if !std::mem::replace(&mut waits, true) {
+                current.recorder().count(|counters| counters.full += 1);
+            }
             Poll::Pending
         })
         .await
@@ -363,7 +367,8 @@ async fn accept(
     house: Rc<House>,
     config: Arc<Config>,
 ) {
-    while let Some((stream, place)) = listener.accept(|| house.clone().place()).await {
+    let place = || house.clone().place(current.clone());
+    while let Some((stream, place)) = listener.accept(place).await {
         current.recorder().count(|counters| counters.accepted += 1);
         let (current, secure) = (current.clone(), secure.clone());
         let (limits, timeouts) = (config.limits, config.timeouts);

@@ -1,7 +1,7 @@
 use pinion::limits;
 
-use crate::support::{Client, Postgres, connect};
-use crate::traffic::{get, shop};
+use crate::support::{Client, Postgres, Server, connect, wait_until};
+use crate::traffic::{admin_of, get, shop};
 
 /// A GET of `/livez` whose head has so many bytes.
 fn of_length(length: usize) -> String {
@@ -101,4 +101,28 @@ fn those_who_say_nothing_hold_their_places_for_a_while_only() {
         );
     }
     assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
+fn clients_for_whom_there_is_no_place_are_counted() {
+    let postgres = Postgres::shop();
+    let flags = ["--admin", "127.0.0.1:0", "--max-connections", "1"];
+    let mut server = Server::shop(&postgres, &flags);
+    let admin = admin_of(&mut server);
+    let full = || {
+        let text = get(admin, "/metrics").text().to_owned();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("pinion_listener_full_total "));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        value.map(|value| value.parse::<f64>().expect("a number"))
+    };
+    wait_until("the core is heard", || full() == Some(0.0));
+    let mut first = server.client();
+    assert_eq!(first.request("GET", "/health", None).status, 200);
+    let mut second = server.client();
+    second.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the second one waits", || full() == Some(1.0));
+    drop(first);
+    assert_eq!(second.response().status, 200);
 }
