@@ -99,10 +99,20 @@ fn read_head(
             Ok(Parsed::Partial) => {}
             Err(fault) => return Ok(Err(fault)),
         }
-        socket.set_read_timeout(left(end)?)?;
-        match socket.read(&mut part)? {
+        match read(socket, &mut part, end)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => input.extend_from_slice(&part[..count]),
+        }
+    }
+}
+
+/// What comes until then. With a time-out, a read is interrupted by a mere stop and go on, too (signal(7)).
+fn read(socket: &mut dyn Socket, part: &mut [u8], end: Instant) -> io::Result<usize> {
+    loop {
+        socket.set_read_timeout(left(end)?)?;
+        match socket.read(part) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }
@@ -111,9 +121,11 @@ fn write_all(socket: &mut dyn Socket, mut bytes: &[u8]) -> io::Result<()> {
     let end = Instant::now() + DEADLINE;
     while !bytes.is_empty() {
         socket.set_write_timeout(left(end)?)?;
-        match socket.write(bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            count => bytes = &bytes[count..],
+        match socket.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -126,8 +138,7 @@ fn linger(socket: &mut dyn Socket) -> io::Result<()> {
     let mut part = [0; 4096];
     let mut ignored = 0;
     while ignored < LINGER_BYTES_MAX {
-        socket.set_read_timeout(left(end)?)?;
-        match socket.read(&mut part)? {
+        match read(socket, &mut part, end)? {
             0 => break,
             count => ignored += count,
         }

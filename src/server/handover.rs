@@ -15,6 +15,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -120,7 +121,9 @@ impl Line {
             [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE_SOCKETS_MAX))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut text)];
-        let received = recvmsg(&self.0, &mut parts, &mut rights, RecvFlags::CMSG_CLOEXEC)?;
+        // With a time-out it is interrupted by a mere stop and go on, too (signal(7)).
+        let received =
+            retry_on_intr(|| recvmsg(&self.0, &mut parts, &mut rights, RecvFlags::CMSG_CLOEXEC))?;
         let mut sockets = Vec::new();
         for message in rights.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {

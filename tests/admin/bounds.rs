@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use pinion::limits;
 
-use crate::support::{Client, Postgres, Server, connect, wait_until};
+use crate::support::{Client, Postgres, Server, Signal, connect, wait_until};
 use crate::traffic::{admin_of, get, shop};
 
 /// A GET of `/livez` whose head has so many bytes.
@@ -101,6 +103,24 @@ fn those_who_say_nothing_hold_their_places_for_a_while_only() {
         );
     }
     assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
+fn a_stopped_process_goes_on_where_it_was() {
+    let postgres = Postgres::shop();
+    let (server, admin) = shop(&postgres);
+    let mut client = Client::connect(admin);
+    client.send("GET /livez HTTP/1.1\r\nHost: local");
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal(Signal::STOP);
+    let stat = format!("/proc/{}/stat", server.pid());
+    wait_until("it has stopped", || {
+        let stat = std::fs::read_to_string(&stat).expect("a process");
+        stat.contains(") T ")
+    });
+    server.signal(Signal::CONT);
+    client.send("host\r\n\r\n");
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]

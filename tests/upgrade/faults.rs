@@ -1,7 +1,9 @@
 //! An upgrade that can't be leaves all as it was.
 
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
+use crate::support::process::signal_all;
 use crate::support::{PATIENCE, Signal, TempDir, pinion, send_signal, wait_until};
 use crate::{KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
 
@@ -73,6 +75,47 @@ fn one_at_a_time() {
     assert_eq!(log.matches("beside this process").count(), 1, "{log}");
     assert_eq!(log.matches(UPGRADED).count(), 1, "{log}");
     fixture.stop();
+}
+
+#[test]
+fn a_process_that_is_stopped_and_goes_on_does_not_lose_the_other() {
+    let mut fixture = fixture(&[]);
+    fixture.server.forget_log();
+    send_signal(fixture.pid, Signal::USR2);
+    fixture.server.wait_for_line("SIGUSR2");
+    // Whatever waits for a word from the other one is interrupted by this.
+    let both = [&[fixture.pid][..], &children(fixture.pid)].concat();
+    assert_eq!(both.len(), 2);
+    while fixture.server.log().iter().all(|it| !it.contains(UPGRADED)) {
+        signal_all(&both, Signal::STOP);
+        signal_all(&both, Signal::CONT);
+        let log = fixture.server.log().join("\n");
+        assert!(!log.contains(KEPT), "{log}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    wait_until("the old one has ended", || has_ended(both[0]));
+    fixture.pid = both[1];
+    assert_eq!(fixture.server.get("/versions/1").status, 200);
+    fixture.stop();
+}
+
+/// The processes that this one has started.
+fn children(pid: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    wait_until("it has children", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+        let of_each = tasks.map(|task| {
+            let path = task.expect("a thread").path().join("children");
+            std::fs::read_to_string(path).unwrap_or_default()
+        });
+        let all: String = of_each.collect();
+        children = all
+            .split_whitespace()
+            .map(|id| id.parse().expect("an id"))
+            .collect();
+        !children.is_empty()
+    });
+    children
 }
 
 #[test]
