@@ -125,10 +125,10 @@ impl Subject {
     }
 
     /// A reload was taken over, or refused for a reason: what was served before is served on.
-    pub fn reloaded(&self, outcome: Result<(), String>) {
+    pub fn reloaded(&self, fault: Option<&str>) {
         let mut state = self.state();
         state.reloads += 1;
-        state.reload_fault = outcome.err();
+        state.reload_fault = fault.map(str::to_owned);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -60,8 +60,8 @@ use keys::KeyStore;
 use listener::Bound;
 use notify::{Manager, Schedule};
 use rate_limit::Numbers;
+pub use reload::Reread;
 use reload::{Checked, Read, Reloads};
-pub use reload::{ReloadState, Reloaded, Reread};
 use reporting::Deliver;
 use shard::{Control, Shard};
 use succession::Served;
@@ -181,10 +181,10 @@ pub fn serve(
         tracing::info!(cores = cores.controls.len(), "listening on {address}");
     }
     cores.claim(&news)?;
-    let asked = (api, target, resolved);
-    cores.admin = Some(telling::serve(
-        &cores, admin, config, &bound, asked, &sender,
-    )?);
+    if let Some(admin) = admin {
+        let asked = (api, target, resolved);
+        cores.tell(admin, config, &bound, asked, &sender)?;
+    }
     cores.supervise(&news, &sender, &mut bound)
 }
 
@@ -224,7 +224,7 @@ struct Cores {
     inheritance: Option<Inheritance>,
     drain_timeout: Duration,
     /// The admin port, and what it tells of.
-    admin: Option<(Option<admin::Bound>, Arc<Subject>)>,
+    admin: Option<(admin::Bound, Arc<Subject>)>,
 }
 
 impl Cores {

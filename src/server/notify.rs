@@ -188,7 +188,7 @@ impl Cores {
                 format!("serving, cores: {cores}, but not every route: {faults}")
             }
         };
-        if let Some(fault) = self.reloads.state.see().fault {
+        if let Some(fault) = self.reloads.last_fault() {
             // Writing into a string does not fail.
             let _ = write!(status, "; the last reload has failed: {fault}");
         }

@@ -8,9 +8,9 @@
 //! out must not wait for a routes file that is being edited, nor a key that is withdrawn.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::keys::KeyStore;
 use super::rate_limit::Numbers;
@@ -38,38 +38,6 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(120);
 /// How much longer than they may take the cores get to say that an API is ready.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What became of the last reload, for whoever wants to know.
-#[derive(Clone, Default)]
-pub struct ReloadState(Arc<Mutex<Reloaded>>);
-
-/// See [`ReloadState`].
-#[derive(Clone, Debug, Default)]
-pub struct Reloaded {
-    /// Reloads that have ended, well or not.
-    pub count: u64,
-    /// When the last one did.
-    pub last: Option<SystemTime>,
-    /// Why the last one changed nothing, or not all that it should.
-    pub fault: Option<String>,
-}
-
-impl ReloadState {
-    /// As it is now.
-    pub fn see(&self) -> Reloaded {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn end(&self, fault: Option<String>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.count += 1;
-        state.last = Some(SystemTime::now());
-        state.fault = fault;
-    }
-}
-
 /// The control thread's side of reloading.
 pub struct Reloads {
     reread: Option<Reread>,
@@ -84,8 +52,8 @@ pub struct Reloads {
     rules: Numbers,
     places: Places,
     news: Sender<News>,
-    /// For others to look at.
-    pub state: ReloadState,
+    /// Why the last one that has ended changed nothing, or not all that it should.
+    last_fault: Option<String>,
 }
 
 enum Stage {
@@ -143,8 +111,13 @@ impl Reloads {
             rules,
             places,
             news,
-            state: ReloadState::default(),
+            last_fault: None,
         }
+    }
+
+    /// What was wrong with the last one that has ended.
+    pub fn last_fault(&self) -> Option<&str> {
+        self.last_fault.as_deref()
     }
 
     /// Whether the API comes from a file.
@@ -319,11 +292,10 @@ impl Reloads {
         Step::Failed(fault)
     }
 
-    /// It has ended: what became of it is there to be seen.
+    /// It has ended.
     fn end(&mut self) {
         let faults = std::mem::take(&mut self.faults);
-        let fault = (!faults.is_empty()).then(|| faults.join("\n"));
-        self.state.end(fault);
+        self.last_fault = (!faults.is_empty()).then(|| faults.join("\n"));
     }
 }
 
@@ -368,8 +340,7 @@ impl Cores {
 
     fn end_reload(&mut self) {
         self.reloads.end();
-        let fault = self.reloads.state.see().fault;
-        self.tell_reload(fault.map_or(Ok(()), Err));
+        self.tell_reload(self.reloads.last_fault());
         match self.reloads.is_due() {
             true => self.reload(),
             false => self.tell_reloaded(),

@@ -65,29 +65,27 @@ fn subject(
     })
 }
 
-/// Answers at the admin port from now on, if there is to be one.
-pub(super) fn serve(
-    cores: &Cores,
-    admin: Option<admin::Bound>,
-    config: Arc<Config>,
-    bound: &listener::Bound,
-    asked: Asked<'_>,
-    news: &Sender<News>,
-) -> Result<(Option<admin::Bound>, Arc<Subject>), Error> {
-    let subject = subject(cores, config, bound, asked, news.clone());
-    let Some(mut admin) = admin else {
-        return Ok((None, subject));
-    };
-    admin
-        .serve(&subject)
-        .map_err(|error| Error(format!("no thread for the admin port: {error}")))?;
-    for address in &admin.addresses {
-        tracing::info!("admin on {address}");
-    }
-    Ok((Some(admin), subject))
-}
-
 impl Cores {
+    /// Answers at the admin port from now on.
+    pub(super) fn tell(
+        &mut self,
+        mut admin: admin::Bound,
+        config: Arc<Config>,
+        bound: &listener::Bound,
+        asked: Asked<'_>,
+        news: &Sender<News>,
+    ) -> Result<(), Error> {
+        let subject = subject(self, config, bound, asked, news.clone());
+        admin
+            .serve(&subject)
+            .map_err(|error| Error(format!("no thread for the admin port: {error}")))?;
+        for address in &admin.addresses {
+            tracing::info!("admin on {address}");
+        }
+        self.admin = Some((admin, subject));
+        Ok(())
+    }
+
     /// Another API is served from now on.
     pub(super) fn tell_served(&self, api: Arc<Api>) {
         if let Some((_, subject)) = &self.admin {
@@ -96,9 +94,9 @@ impl Cores {
     }
 
     /// A reload has ended, or failed for a reason.
-    pub(super) fn tell_reload(&self, outcome: Result<(), String>) {
+    pub(super) fn tell_reload(&self, fault: Option<&str>) {
         if let Some((_, subject)) = &self.admin {
-            subject.reloaded(outcome);
+            subject.reloaded(fault);
         }
     }
 
@@ -106,7 +104,7 @@ impl Cores {
     pub(super) fn tell_end(&mut self, is_left: bool) {
         if let Some((admin, subject)) = &mut self.admin {
             subject.drains();
-            if is_left && let Some(admin) = admin {
+            if is_left {
                 admin.leave();
             }
         }
