@@ -101,6 +101,11 @@ impl Ledger {
         core.last.retain(|(_, last)| !last.is_empty());
     }
 
+    /// Why some of the routes can't be answered, as each core last said.
+    pub fn faults(&self) -> impl Iterator<Item = &String> {
+        self.cores.iter().flat_map(|core| &core.gauges.faults)
+    }
+
     /// Notes a core's heartbeat.
     pub fn feel(&mut self, core: usize, heartbeat: Option<u64>, now: Instant) {
         if let Some(core) = self.cores.get_mut(core) {

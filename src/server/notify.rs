@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 
 use super::Cores;
-use super::shard::Control;
 
 /// How long a message may wait for room in the manager's queue. It is the control thread that waits.
 const SEND_PATIENCE: Duration = Duration::from_secs(1);
@@ -21,9 +20,6 @@ const SEND_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the start may be put off until every route can be answered. Past it the server is said to be
 /// ready without: Postgres is away, and it serves what needs none.
 const START_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often it is looked whether the start is over.
-const START_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The most that a drain's end is off the time that was asked for.
 const STOP_SLACK: Duration = Duration::from_secs(5);
@@ -159,9 +155,13 @@ impl Cores {
     pub(super) fn tell_manager(&mut self) {
         let now = Instant::now();
         if !self.schedule.has_started() {
-            let running = self.controls.iter().all(|core| core.heartbeat().is_some());
-            let complete = self.controls.iter().all(|core| core.faults().is_empty());
+            let (running, complete) = self.watch.with_ledger(|ledger| {
+                let mut cores = ledger.cores.iter();
+                let running = cores.all(|core| core.heard.is_some());
+                (running, ledger.faults().next().is_none())
+            });
             if self.schedule.starts(running, complete, now) {
+                self.watch.calm_down();
                 self.manager.ready(&self.status());
             }
             return;
@@ -180,13 +180,16 @@ impl Cores {
     /// How the server is, in a line.
     fn status(&self) -> String {
         let cores = self.controls.len();
-        let mut faults = self.controls.iter().map(Control::faults);
-        let mut status = match faults.find(|faults| !faults.is_empty()) {
-            None => format!("serving every route, cores: {cores}"),
-            Some(faults) => {
-                let faults = faults.join("; ");
-                format!("serving, cores: {cores}, but not every route: {faults}")
-            }
+        let faults = self.watch.with_ledger(|ledger| {
+            let mut faults: Vec<String> = ledger.faults().cloned().collect();
+            // Each core has those of Postgres.
+            faults.sort_unstable();
+            faults.dedup();
+            faults.join("; ")
+        });
+        let mut status = match faults.is_empty() {
+            true => format!("serving every route, cores: {cores}"),
+            false => format!("serving, cores: {cores}, but not every route: {faults}"),
         };
         if let Some(fault) = self.reloads.last_fault() {
             // Writing into a string does not fail.
@@ -222,12 +225,10 @@ impl Schedule {
         self.started
     }
 
-    /// How long there is nothing to tell.
+    /// How long there is nothing to tell, but what the cores have to say.
     pub fn patience(&self, now: Instant) -> Duration {
-        if !self.started {
-            return START_INTERVAL;
-        }
         match (self.feeding, self.fed) {
+            _ if !self.started => Duration::MAX,
             (None, _) => Duration::MAX,
             // While a core stands still, the next look at it is what is waited for.
             (Some(feeding), Some(fed)) if now < fed + feeding => fed + feeding - now,
@@ -279,7 +280,6 @@ mod tests {
         let late = now + START_PATIENCE;
         let mut schedule = Schedule::new(None, now);
         assert!(!schedule.starts(true, false, now));
-        assert_eq!(schedule.patience(now), START_INTERVAL);
         assert!(!schedule.starts(false, false, late), "a core does not run");
         assert!(schedule.starts(true, false, late));
         assert!(schedule.has_started());

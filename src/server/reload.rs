@@ -7,8 +7,8 @@
 //! Certificates, and keys where the rest can't be taken, are loaded for themselves: a certificate that runs
 //! out must not wait for a routes file that is being edited, nor a key that is withdrawn.
 
-use std::sync::mpsc::Sender;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -34,12 +34,6 @@ use crate::ring::{self, Event, EventWaker, Listener, Ring};
 /// How often a draining core looks whether its last connection has ended.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often a core tells the control thread whether it can answer every route.
-const FAULTS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The same until it first can: a start is to end as soon as that.
-const FIRST_FAULTS_INTERVAL: Duration = Duration::from_millis(20);
-
 /// What the control thread says to a core.
 #[derive(Clone)]
 pub struct Control {
@@ -57,8 +51,6 @@ pub struct Control {
     waker: EventWaker,
     /// Passes of the core's ring, once it runs.
     heartbeat: Arc<OnceLock<Arc<AtomicU64>>>,
-    /// Why it can't answer every route, as it last said.
-    faults: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a core is given at its start; everything in it is its own or never changes.
@@ -99,13 +91,7 @@ impl Control {
             orders: Arc::default(),
             waker: EventWaker::new()?,
             heartbeat: Arc::default(),
-            faults: Arc::new(Mutex::new(vec!["the core is starting".to_owned()])),
         })
-    }
-
-    /// Why the core can't answer every route; it says so once a second, and at its start as soon as it can.
-    pub fn faults(&self) -> Vec<String> {
-        lock(&self.faults).clone()
     }
 
     /// Passes of the core so far; one that stands still for long is stuck.
@@ -231,7 +217,6 @@ impl Shard {
                 accepting.into_iter().for_each(|one| ring.spawn(one));
             }
         });
-        ring.spawn(tell_faults(ring.clone(), current.clone(), control.clone()));
         while !control.drain.load(Ordering::Acquire) {
             event.woken().await;
             if let (Some(secure), Some(config)) = (&secure, lock(&control.tls).take()) {
@@ -279,21 +264,6 @@ impl Shard {
 
 fn lock<T>(mailbox: &Mutex<T>) -> MutexGuard<'_, T> {
     mailbox.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Tells the control thread why the core can't answer every route.
-async fn tell_faults(ring: Rc<Ring>, current: Rc<Current>, control: Control) {
-    let mut complete = false;
-    loop {
-        let faults = current.core().faults();
-        complete |= faults.is_empty();
-        *lock(&control.faults) = faults;
-        ring.sleep(match complete {
-            true => FAULTS_INTERVAL,
-            false => FIRST_FAULTS_INTERVAL,
-        })
-        .await;
-    }
 }
 
 /// The connections of a core.

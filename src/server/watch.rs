@@ -9,13 +9,18 @@ use crate::metrics::{Ledger, Snapshot};
 /// How often the heartbeat of each core is looked at, and its snapshot asked for.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the latter at the start, which is to be over as soon as every route can be answered.
+const START_INTERVAL: Duration = Duration::from_millis(10);
+
 /// See the head of this file.
 pub struct Watch {
     ledger: Arc<Mutex<Ledger>>,
     names: Arc<[String]>,
     batch_max: usize,
     cores: Vec<Watched>,
-    next: Instant,
+    next_look: Instant,
+    asks_every: Duration,
+    next_ask: Instant,
 }
 
 struct Watched {
@@ -49,7 +54,9 @@ impl Watch {
             cores: Vec::new(),
             names,
             batch_max,
-            next: Instant::now() + INTERVAL,
+            next_look: Instant::now() + INTERVAL,
+            asks_every: START_INTERVAL,
+            next_ask: Instant::now(),
         }
     }
 
@@ -99,16 +106,29 @@ impl Watch {
 
     /// Until the next look.
     pub fn patience(&self) -> Duration {
-        self.next.saturating_duration_since(Instant::now())
+        let next = self.next_look.min(self.next_ask);
+        next.saturating_duration_since(Instant::now())
+    }
+
+    /// The start is over.
+    pub fn calm_down(&mut self) {
+        self.asks_every = INTERVAL;
     }
 
     /// Looks at every core if it is time to.
     pub fn look(&mut self) {
         let now = Instant::now();
-        if now < self.next {
-            return;
+        if self.next_look <= now {
+            self.next_look = now + INTERVAL;
+            self.look_at_pulses(now);
         }
-        self.next = now + INTERVAL;
+        if self.next_ask <= now {
+            self.next_ask = now + self.asks_every;
+            self.ask();
+        }
+    }
+
+    fn look_at_pulses(&mut self, now: Instant) {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, core) in self.cores.iter_mut().enumerate() {
             let (cpu, heartbeat) = (core.cpu, core.control.heartbeat());
@@ -119,8 +139,6 @@ impl Watch {
                 Change::None => {}
             }
         }
-        drop(ledger);
-        self.ask();
     }
 
     /// Asks every core for its snapshot that has not been asked already.
