@@ -8,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use support::core_thread::StoppedCore;
-use support::{PATIENCE, Postgres, Server, Signal, TempDir, pinion};
+use support::{Client, PATIENCE, Postgres, Server, Signal, TempDir, pinion};
 
 /// The manager's end: messages as lists of assignments.
 struct Manager {
@@ -115,6 +115,20 @@ fn monotonic_micros() -> u128 {
 
 fn watchdog(time: Duration) -> String {
     time.as_micros().to_string()
+}
+
+/// Whoever is told that the start is over need not ask again.
+#[test]
+fn the_admin_port_says_that_it_is_ready_when_the_manager_was_told_so() {
+    let (postgres, manager) = (Postgres::shop(), Manager::at_path());
+    let mut server = manager.starts(&postgres.url(), &["--admin", "127.0.0.1:0"], &[]);
+    let line = server.wait_for_line("admin on http://");
+    let address = line.split("http://").nth(1).expect("an address");
+    let mut admin = Client::connect(address.trim().parse().expect("an address"));
+    manager.hears("READY=1");
+    admin.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let ready = admin.response();
+    assert_eq!(ready.status, 200, "{}", ready.text());
 }
 
 /// From start to stop, in the order of systemd.service(5): nothing before every route can be answered, a
