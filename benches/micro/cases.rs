@@ -57,7 +57,8 @@ pub const CASES: &[Case] = &[
     case("encode/text", || string(PLAIN, PLAIN)),
     case("encode/text-escaped", || string(QUOTED, QUOTED_JSON)),
     case("write/response", response),
-    case("record/answer", record),
+    case("record/answer", || record(1)),
+    case("record/pass", || record(32)),
 ];
 
 /// What wrk sends.
@@ -136,8 +137,8 @@ fn guard(input: &'static [u8]) -> Work {
     })
 }
 
-/// An answer that Postgres was asked for, and its part of a pass.
-fn record() -> Work {
+/// Answers of one pass that Postgres was asked for together.
+fn record(count: usize) -> Work {
     let names = Snapshot::names(["get_user"].into_iter());
     let recorder = Recorder::new(0, names, limits::BATCH_KEYS_MAX);
     let first = Instant::now();
@@ -150,11 +151,13 @@ fn record() -> Work {
             whole: after(black_box(next)),
             asked: Some((after(2 * next), after(2 * next + 300))),
         };
-        recorder.written(Record {
-            route: Some(0),
-            status: 200,
-            timing,
-        });
+        for _ in 0..count {
+            recorder.written(black_box(Record {
+                route: Some(0),
+                status: 200,
+                timing,
+            }));
+        }
         recorder.handed(after(2 * next + 340));
     })
 }

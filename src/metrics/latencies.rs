@@ -76,9 +76,14 @@ impl Latencies {
 
     /// Records one value; what lies outside the bounds counts as the bound.
     pub fn record(&mut self, stage: Stage, micros: u64) {
+        self.record_n(stage, micros, 1);
+    }
+
+    /// Records so many equal values.
+    pub fn record_n(&mut self, stage: Stage, micros: u64, count: u64) {
         // Cheaper than to have it bounded by the histogram, which works the bound out each time.
         let micros = micros.clamp(MICROS_MIN, MICROS_MAX);
-        let recorded = self.mine(stage).record(micros);
+        let recorded = self.mine(stage).record_n(micros, count);
         recorded.expect("the histogram has these bounds, or grows");
     }
 

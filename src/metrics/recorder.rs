@@ -8,7 +8,7 @@ use super::counters::{Closed, Counters, Gauges};
 use super::latencies::Stage;
 use super::snapshot::Snapshot;
 
-/// Answers that may wait for the end of a pass; more of them are recorded at once.
+/// Answers, other than such as are alike, that may wait for the end of a pass; more of them are recorded at once.
 const WAITING_MAX: usize = 4096;
 
 /// When the parts of a request's time ended. All are times of passes: no request reads a clock.
@@ -23,7 +23,7 @@ pub struct Timing {
 }
 
 /// One answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Its place among [`Snapshot::names`]; none is [`Snapshot::UNMATCHED`].
     pub route: Option<usize>,
@@ -36,8 +36,9 @@ pub struct Record {
 /// See the head of this file. Not shared: each core has its own.
 pub struct Recorder {
     current: RefCell<Box<Snapshot>>,
-    /// Answers that go to the kernel with the next pass.
-    written: RefCell<Vec<Record>>,
+    /// Answers that go to the kernel with the next pass. Those of one pass mostly share their times, as no
+    /// request reads a clock: such as come after each other are one record, with how many they are.
+    written: RefCell<Vec<(Record, u64)>>,
 }
 
 impl Recorder {
@@ -62,8 +63,12 @@ impl Recorder {
     /// An answer that goes to the kernel whole with the next pass.
     pub fn written(&self, record: Record) {
         let mut written = self.written.borrow_mut();
-        if written.len() < WAITING_MAX {
-            written.push(record);
+        if let Some((last, count)) = written.last_mut()
+            && *last == record
+        {
+            *count += 1;
+        } else if written.len() < WAITING_MAX {
+            written.push((record, 1));
         } else {
             drop(written);
             self.record(&record, Instant::now());
@@ -73,13 +78,17 @@ impl Recorder {
     /// What was written since the last pass has been handed to the kernel.
     pub fn handed(&self, now: Instant) {
         let mut written = self.written.borrow_mut();
-        for record in written.drain(..) {
-            self.record(&record, now);
+        for (record, count) in written.drain(..) {
+            self.record_n(&record, count, now);
         }
     }
 
     /// Records an answer whose last byte was handed to the kernel at `now`.
     pub fn record(&self, record: &Record, now: Instant) {
+        self.record_n(record, 1, now);
+    }
+
+    fn record_n(&self, record: &Record, count: u64, now: Instant) {
         let current = &mut **self.current.borrow_mut();
         let place = Snapshot::place(&current.names, record.route);
         let Some(route) = current.routes.get_mut(place) else {
@@ -90,25 +99,28 @@ impl Recorder {
             whole,
             asked,
         } = record.timing;
-        route.statuses.add(record.status, 1);
+        route.statuses.add(record.status, count);
         match record.status {
-            401 => current.counters.unauthorized += 1,
-            403 => current.counters.forbidden += 1,
-            429 => current.counters.rate_limited += 1,
+            401 => current.counters.unauthorized += count,
+            403 => current.counters.forbidden += count,
+            429 => current.counters.rate_limited += count,
             _ => {}
         }
-        let latencies = &mut route.latencies;
-        latencies.record(Stage::Total, micros(now, first));
-        latencies.record(Stage::Read, micros(whole, first));
+        let mut took = |stage, from, until| {
+            let latencies = &mut route.latencies;
+            latencies.record_n(stage, micros(until, from), count);
+        };
+        took(Stage::Total, first, now);
+        took(Stage::Read, first, whole);
         let ready = match asked {
             None => whole,
             Some((sent, arrived)) => {
-                latencies.record(Stage::Wait, micros(sent, whole));
-                latencies.record(Stage::Postgres, micros(arrived, sent));
+                took(Stage::Wait, whole, sent);
+                took(Stage::Postgres, sent, arrived);
                 arrived
             }
         };
-        latencies.record(Stage::Write, micros(now, ready));
+        took(Stage::Write, ready, now);
     }
 
     /// Counts a request of a route that was refused as there were too many.

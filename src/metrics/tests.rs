@@ -68,6 +68,30 @@ fn what_asks_nothing_of_postgres_has_no_time_there() {
 }
 
 #[test]
+fn answers_of_a_pass_count_each_whether_they_are_alike_or_not() {
+    let recorder = Recorder::new(3, names(), 4);
+    let first = Instant::now();
+    let later = first + Duration::from_millis(1);
+    let written = [
+        record(first, 0, 200),
+        record(first, 0, 200),
+        record(later, 0, 200),
+        record(later, 0, 404),
+        record(later, 1, 404),
+        record(later, 0, 404),
+    ];
+    written.into_iter().for_each(|one| recorder.written(one));
+    recorder.handed(first + Duration::from_millis(20));
+    let snapshot = recorder.exchange(empty(), Gauges::default());
+    let counts = |route: usize| -> Vec<_> { snapshot.routes[route].statuses.iter().collect() };
+    assert_eq!(counts(0), [(200, 3), (404, 2)]);
+    assert_eq!(counts(1), [(404, 1)]);
+    let totals = snapshot.routes[0].latencies.of(Stage::Total);
+    let counted = [20_000, 19_000].map(|micros| totals.count_at(micros));
+    assert_eq!((totals.len(), counted), (5, [2, 3]));
+}
+
+#[test]
 fn what_is_written_is_recorded_when_the_kernel_has_it() {
     let recorder = Recorder::new(3, names(), 4);
     let first = Instant::now();
