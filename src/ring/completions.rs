@@ -70,7 +70,9 @@ impl Ring {
         let result = completion.result();
         if let Some(id) = cqueue::buffer_select(completion.flags()) {
             let length = usize::try_from(result).unwrap_or(0);
-            self.count(|work| work.bytes_received += length as u64);
+            self.tally
+                .bytes_received
+                .update(|bytes| bytes + length as u64);
             let keep = !socket.closing.get();
             self.buffers.borrow_mut().take(id, length, |bytes| {
                 if keep {
@@ -134,7 +136,7 @@ impl Ring {
             }
             Err(_) => socket.fail(-result),
             Ok(count) => {
-                self.count(|work| work.bytes_sent += count as u64);
+                self.tally.bytes_sent.update(|bytes| bytes + count as u64);
                 socket.sent.set(socket.sent.get() + count);
                 if socket.sent.get() < socket.flying.borrow().len() {
                     socket.crowded.set(true);

@@ -82,7 +82,7 @@ pub struct Ring {
     spin: Duration,
     input_bytes_max: usize,
     heartbeat: Arc<AtomicU64>,
-    work: Cell<Work>,
+    tally: Tally,
     handed: RefCell<Option<Handed>>,
 }
 
@@ -100,6 +100,15 @@ pub struct Work {
     pub bytes_received: u64,
     /// Bytes that the kernel has taken from sockets.
     pub bytes_sent: u64,
+}
+
+/// The ring's own [`Work`]: each completion changes one of these.
+#[derive(Default)]
+struct Tally {
+    passes: Cell<u64>,
+    waited: Cell<Duration>,
+    bytes_received: Cell<u64>,
+    bytes_sent: Cell<u64>,
 }
 
 /// What a slot of the ring holds.
@@ -134,7 +143,7 @@ impl Ring {
             spin: options.spin,
             input_bytes_max: options.input_bytes_max,
             heartbeat: Arc::default(),
-            work: Cell::default(),
+            tally: Tally::default(),
             handed: RefCell::default(),
         }
     }
@@ -162,7 +171,12 @@ impl Ring {
 
     /// What it has done so far.
     pub fn work(&self) -> Work {
-        self.work.get()
+        Work {
+            passes: self.tally.passes.get(),
+            waited: self.tally.waited.get(),
+            bytes_received: self.tally.bytes_received.get(),
+            bytes_sent: self.tally.bytes_sent.get(),
+        }
     }
 
     /// Has `told` called in each pass, with the time at which the kernel had everything that was written
@@ -210,10 +224,12 @@ impl Ring {
         };
         self.enter(wait, no_news)?;
         self.now.set(self.clock());
-        self.count(|work| {
-            work.passes += 1;
-            work.waited += handed.map_or(Duration::ZERO, |at| self.now() - at);
-        });
+        self.tally.passes.update(|passes| passes + 1);
+        if let Some(at) = handed {
+            self.tally
+                .waited
+                .update(|waited| waited + (self.now() - at));
+        }
         if let Some(told) = &*self.handed.borrow() {
             told(handed.unwrap_or_else(|| self.now()));
         }
@@ -235,12 +251,6 @@ impl Ring {
             self.enter(None, 0)?;
         }
         Ok(self.clock())
-    }
-
-    fn count(&self, change: impl FnOnce(&mut Work)) {
-        let mut work = self.work.get();
-        change(&mut work);
-        self.work.set(work);
     }
 
     fn clock(&self) -> Instant {

@@ -236,7 +236,7 @@ impl Shard {
                 current.request_log().tell_again(ring.now());
             }
         }
-        let core = current.core();
+        let core = current.core().clone();
         core.drain();
         house.drain();
         listeners.iter().for_each(|(listener, _)| listener.close());

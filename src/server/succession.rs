@@ -5,7 +5,7 @@
 //! the old one, whose Postgres connections are closed when the last of them has ended. Connections of
 //! clients know nothing of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -51,9 +51,9 @@ impl Current {
         self.dismisses.get()
     }
 
-    /// What is served now.
-    pub fn core(&self) -> Rc<Core> {
-        self.core.borrow().clone()
+    /// What is served now; whoever awaits something is to clone it.
+    pub fn core(&self) -> Ref<'_, Rc<Core>> {
+        self.core.borrow()
     }
 
     /// What the core records its work with, whatever it serves.
