@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::{Subject, health};
-use crate::metrics::{CoreView, RouteInterval, Stage, empty_histogram};
+use crate::metrics::{BatchSizes, CoreView, RouteInterval, Stage, empty_histogram};
 
 /// A snapshot that is older says nothing of the present: its core has stopped to give any.
 const PRESENT: Duration = Duration::from_millis(2500);
@@ -113,8 +113,7 @@ struct Summary {
     sheds: f64,
     /// Postgres' time in microseconds, by all requests.
     postgres: f64,
-    batches: u64,
-    batched: u64,
+    batches: BatchSizes,
 }
 
 impl Summary {
@@ -125,8 +124,7 @@ impl Summary {
             errors: 0.0,
             sheds: 0.0,
             postgres: 0.0,
-            batches: 0,
-            batched: 0,
+            batches: BatchSizes::default(),
         }
     }
 
@@ -141,9 +139,7 @@ impl Summary {
         self.errors += errors(interval) as f64 / took;
         self.sheds += interval.sheds as f64 / took;
         self.postgres += postgres(interval);
-        let (batches, batched) = batches(interval);
-        self.batches += batches;
-        self.batched += batched;
+        self.batches.add(&interval.batches);
     }
 
     fn merge(&mut self, other: &Summary) {
@@ -152,8 +148,7 @@ impl Summary {
         self.errors += other.errors;
         self.sheds += other.sheds;
         self.postgres += other.postgres;
-        self.batches += other.batches;
-        self.batched += other.batched;
+        self.batches.add(&other.batches);
     }
 
     fn json(&self) -> Value {
@@ -163,21 +158,20 @@ impl Summary {
             "sheds": self.sheds,
             "latency": latency(&self.total),
             "postgres_ms": mean(self.postgres, self.total.len()),
-            "batch": ratio(self.batched, self.batches),
+            "batch": self.batches.mean(),
         })
     }
 }
 
 fn since_start(totals: &RouteInterval) -> Value {
     let total = totals.latencies.of(Stage::Total);
-    let (batches, batched) = batches(totals);
     json!({
         "requests": requests(totals),
         "errors": errors(totals),
         "sheds": totals.sheds,
         "latency": latency(total),
         "postgres_ms": mean(postgres(totals), total.len()),
-        "batch": ratio(batched, batches),
+        "batch": totals.batches.mean(),
     })
 }
 
@@ -223,18 +217,6 @@ fn postgres(interval: &RouteInterval) -> f64 {
     }
 }
 
-/// How many batches there were, of how many requests.
-fn batches(interval: &RouteInterval) -> (u64, u64) {
-    let sizes = interval.batches.iter();
-    sizes.fold((0, 0), |(batches, batched), (size, count)| {
-        (batches + count, batched + size as u64 * count)
-    })
-}
-
 fn mean(micros: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| micros * MILLIS_PER_MICRO / count as f64)
-}
-
-fn ratio(of: u64, to: u64) -> Option<f64> {
-    (to > 0).then(|| of as f64 / to as f64)
 }

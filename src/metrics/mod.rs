@@ -5,6 +5,7 @@
 //! nothing is copied. The control thread adds up what it is given in its [`Ledger`], from which dumps,
 //! the metrics of the admin port and its live page are made.
 
+mod batch_sizes;
 mod counters;
 pub mod dump;
 pub mod expose;
@@ -17,9 +18,10 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use batch_sizes::BatchSizes;
 pub use counters::{Closed, Counters, Gauges};
 pub use latencies::{Latencies, STAGES, Stage, empty_histogram};
 pub use ledger::{CoreView, Ledger, RouteTotals};
 pub use places::Places;
 pub use recorder::{Record, Recorder, Timing};
-pub use snapshot::{BatchSizes, RouteInterval, Snapshot, Statuses};
+pub use snapshot::{RouteInterval, Snapshot, Statuses};

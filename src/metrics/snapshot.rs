@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::batch_sizes::BatchSizes;
 use super::counters::{Counters, Gauges};
 use super::latencies::{Latencies, Stage};
 
@@ -41,10 +42,6 @@ pub struct RouteInterval {
 #[derive(Clone, Debug)]
 pub struct Statuses(Vec<(u16, u64)>);
 
-/// How many batches had how many requests: the count at an index is of that many.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BatchSizes(Vec<u64>);
-
 impl Snapshot {
     /// Names beside those of the file; none of them can be one of the file's, which are identifiers.
     pub const BUILT_IN: [&str; 3] = ["/health", "/ready", Snapshot::UNMATCHED];
@@ -54,7 +51,7 @@ impl Snapshot {
     /// An empty one, with memory for the largest batch of `batch_max` requests.
     pub fn empty(cpu: usize, names: Arc<[String]>, batch_max: usize) -> Snapshot {
         let route = || RouteInterval {
-            batches: BatchSizes(vec![0; batch_max + 1]),
+            batches: BatchSizes::new(batch_max),
             ..RouteInterval::default()
         };
         Snapshot {
@@ -130,7 +127,7 @@ impl RouteInterval {
         self.latencies.clear();
         self.statuses.0.clear();
         self.sheds = 0;
-        self.batches.0.fill(0);
+        self.batches.clear();
     }
 }
 
@@ -153,31 +150,5 @@ impl Statuses {
     /// Each status that was sent, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.0.iter().copied()
-    }
-}
-
-impl BatchSizes {
-    /// Counts one batch; one that is larger than any may be counts as the largest.
-    pub fn record(&mut self, size: usize) {
-        let last = self.0.len().saturating_sub(1);
-        if let Some(count) = self.0.get_mut(size.min(last)) {
-            *count += 1;
-        }
-    }
-
-    /// Adds what the other has.
-    pub fn add(&mut self, other: &BatchSizes) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (mine, other) in self.0.iter_mut().zip(&other.0) {
-            *mine += other;
-        }
-    }
-
-    /// Each size that there was, with how many there were of it.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let counts = self.0.iter().copied().enumerate();
-        counts.filter(|&(_, count)| count > 0)
     }
 }

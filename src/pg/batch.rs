@@ -13,7 +13,7 @@
 mod flight;
 mod relief;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -23,7 +23,6 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::Database;
-use super::batch_sizes::BatchSizes;
 use super::execute::Answered;
 use super::gate::Gate;
 use super::lane::{Lane, Permit};
@@ -35,6 +34,7 @@ use crate::api::{Bound, Route};
 use crate::config;
 use crate::error::Failure;
 use crate::limits;
+use crate::metrics::BatchSizes;
 
 use flight::Flight;
 use relief::Sending;
@@ -58,7 +58,7 @@ pub(super) struct Batcher {
     idle_for_full: RefCell<Option<Waker>>,
     /// What the senders are at.
     sending: RefCell<Vec<Rc<Sending>>>,
-    sizes: BatchSizes,
+    sizes: RefCell<BatchSizes>,
     /// Nobody sends any more.
     is_closed: Cell<bool>,
 }
@@ -125,7 +125,7 @@ impl Batcher {
             idle: RefCell::default(),
             idle_for_full: RefCell::default(),
             sending: RefCell::default(),
-            sizes: BatchSizes::new(keys_max),
+            sizes: RefCell::new(BatchSizes::new(keys_max)),
             is_closed: Cell::new(false),
         })
     }
@@ -236,8 +236,8 @@ impl Batcher {
     }
 
     /// How many requests its batches had.
-    pub(super) fn sizes(&self) -> &BatchSizes {
-        &self.sizes
+    pub(super) fn sizes(&self) -> Ref<'_, BatchSizes> {
+        self.sizes.borrow()
     }
 
     /// Takes the requests of the next batch; with `full`, only when there are as many as it can hold.
@@ -258,7 +258,7 @@ impl Batcher {
         });
         let count = fit.count().max(1);
         let members: Vec<Rc<Member>> = waiting.drain(..count).collect();
-        self.sizes.record(count);
+        self.sizes.borrow_mut().record(count);
         if !waiting.is_empty() {
             self.wake_idle(); // what there was no room for need not wait if one more may go
         }

@@ -5,12 +5,11 @@
 //! `statements` prepares the routes on it
 //! (`judgement` asks `eligible` once which are batched), `link` keeps one connection alive, `gate` says
 //! who is let in (`sheds` counts the others), `lane` is a group of links with a bounded queue in front,
-//! `batch` gathers requests (`batch_sizes` counts them), `execute` runs one request's statement, `rows`
+//! `batch` gathers requests, `execute` runs one request's statement, `rows`
 //! makes JSON of its rows, `mend` prepares again what DDL changed, `told` keeps the log from being told
 //! of one cause for each request.
 
 mod batch;
-mod batch_sizes;
 pub mod connect;
 pub mod eligible;
 pub mod execute;
