@@ -59,7 +59,7 @@ impl Accounts {
         &mut self,
         handler: &H,
         manner: Manner,
-        mut reply: Reply,
+        reply: &mut Reply,
         unsent: usize,
     ) {
         if reply.panicked {
@@ -107,7 +107,14 @@ impl Accounts {
     }
 
     /// The kernel has all that was written.
+    #[inline]
     pub(super) fn handed<H: Handler>(&mut self, handler: &H) {
+        if self.are_open() {
+            self.record(handler);
+        }
+    }
+
+    fn record<H: Handler>(&mut self, handler: &H) {
         let now = handler.now();
         // An idle connection keeps no memory for them.
         for (record, told) in std::mem::take(&mut self.unrecorded) {

@@ -225,7 +225,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         written
     }
 
-    fn write(&mut self, manner: Manner, reply: Reply) {
+    fn write(&mut self, manner: Manner, mut reply: Reply) {
         // What has arrived already is still answered, unless it is time to end.
         let is_last =
             self.pending.is_empty() && (self.transport.unread() == 0 || self.handler.dismisses());
@@ -247,7 +247,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         self.transport.write(|out| reply.write(&envelope, out));
         let (unsent, refused) = (self.transport.unsent(), reply.close);
         let handler = &*self.handler;
-        self.accounts.written(handler, manner, reply, unsent);
+        self.accounts.written(handler, manner, &mut reply, unsent);
         self.deadlines.written(self.handler.now());
         if envelope.persistence == Persistence::Close {
             self.last_read = true;
