@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use support::process::status_of;
 use support::{PATIENCE, Server, Signal, TempDir, ended, pinion, send_group_signal};
 
 #[test]
@@ -122,14 +123,7 @@ fn ctrl_c_before_it_serves_leaves_nothing_behind() {
         std::thread::sleep(Duration::from_millis(5));
     };
     send_group_signal(child.id(), Signal::INT);
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(start.elapsed() < 2 * PATIENCE, "it does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(status_of(&mut child).code(), Some(0));
     assert!(!alive(postmaster), "Postgres was left behind");
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sonic_rs::JsonValueTrait;
 
+use super::support::process::status_of;
 use super::support::{Client, PATIENCE, Signal, TempDir, send_signal};
 use super::{json, without_database};
 
@@ -45,14 +46,7 @@ impl Served {
     }
 
     pub fn exit(mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("its status") {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        status_of(&mut self.child)
     }
 }
 

@@ -323,14 +323,7 @@ impl Server {
 
     /// Waits for the end.
     pub fn exit(mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("its status") {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        process::status_of(&mut self.child)
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the kernel knows of a process, its descriptors, its memory, its time; and what it does to one.
 
-use std::time::Duration;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
+
+use super::PATIENCE;
 
 /// Its open descriptors.
 pub fn descriptors(pid: u32) -> usize {
@@ -40,12 +43,27 @@ pub fn resident_kib_if_any(pid: u32) -> Option<usize> {
     size.split_whitespace().next()?.parse().ok()
 }
 
-/// Its children, by their ids.
+/// Its children, whichever of its threads started them, by their ids; none of one that is gone.
 pub fn children(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let children = children.unwrap_or_default();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let children = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    // A thread may end meanwhile.
+    let children: String = children.filter_map(Result::ok).collect();
     let ids = children.split_whitespace().map(|child| child.parse());
     ids.map(|child| child.expect("a process id")).collect()
+}
+
+/// What a process ends with that is about to.
+pub fn status_of(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("its status") {
+            return status;
+        }
+        assert!(start.elapsed() < 2 * PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Sends each of them a signal, unless it has just ended by itself.

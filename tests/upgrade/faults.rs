@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::support::process::signal_all;
+use crate::support::process::{children, signal_all};
 use crate::support::{PATIENCE, Signal, TempDir, pinion, send_signal, wait_until};
 use crate::{KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
 
@@ -32,6 +32,7 @@ fn a_new_process_that_does_not_come_up_changes_nothing() {
         "{text}"
     );
     // The next one does.
+    drop(open);
     std::fs::write(&fixture.routes, versions::routes(2)).expect("the routes file");
     fixture.upgrade();
     assert_eq!(fixture.server.get("/versions/2").status, 200);
@@ -84,8 +85,11 @@ fn a_process_that_is_stopped_and_goes_on_does_not_lose_the_other() {
     send_signal(fixture.pid, Signal::USR2);
     fixture.server.wait_for_line("SIGUSR2");
     // Whatever waits for a word from the other one is interrupted by this.
-    let both = [&[fixture.pid][..], &children(fixture.pid)].concat();
-    assert_eq!(both.len(), 2);
+    let mut both = Vec::new();
+    wait_until("there are two", || {
+        both = [vec![fixture.pid], children(fixture.pid)].concat();
+        both.len() == 2
+    });
     while fixture.server.log().iter().all(|it| !it.contains(UPGRADED)) {
         signal_all(&both, Signal::STOP);
         signal_all(&both, Signal::CONT);
@@ -97,25 +101,6 @@ fn a_process_that_is_stopped_and_goes_on_does_not_lose_the_other() {
     fixture.pid = both[1];
     assert_eq!(fixture.server.get("/versions/1").status, 200);
     fixture.stop();
-}
-
-/// The processes that this one has started.
-fn children(pid: u32) -> Vec<u32> {
-    let mut children = Vec::new();
-    wait_until("it has children", || {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-        let of_each = tasks.map(|task| {
-            let path = task.expect("a thread").path().join("children");
-            std::fs::read_to_string(path).unwrap_or_default()
-        });
-        let all: String = of_each.collect();
-        children = all
-            .split_whitespace()
-            .map(|id| id.parse().expect("an id"))
-            .collect();
-        !children.is_empty()
-    });
-    children
 }
 
 #[test]
