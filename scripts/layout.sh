@@ -14,7 +14,7 @@ shared=(scripts/postgresql.conf systemd/pinion.env systemd/before-253.conf)
 for file in systemd/grafana.json systemd/alerts.yml; do
     if [ -e "${file}" ]; then shared+=("${file}"); fi
 done
-documents=(README.md SECURITY.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/operations.md docs/upgrade.md)
+documents=(README.md SECURITY.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/operations.md docs/upgrade.md docs/alerts.md)
 
 # Sets prefix, staging and dry_run, and what else the caller knows (binary, purge).
 parse_layout() {

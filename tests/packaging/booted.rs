@@ -6,28 +6,35 @@ use std::thread;
 use std::time::Duration;
 
 use super::system::System;
-use super::{source, succeeds, text};
+use super::{source, succeeds};
 use crate::support::core_thread::StoppedCore;
+use crate::support::handbook::{blocks, matches};
 use crate::support::wait_until;
 
 /// The commands of a chapter of `docs/operations.md`: what its blocks of shell say.
 fn commands(chapter: &str) -> String {
-    let text = text("docs/operations.md");
-    let start = text.find(&format!("\n## {chapter}\n"));
-    let start = start.unwrap_or_else(|| panic!("there is no chapter {chapter}"));
-    let rest = &text[start + 4..];
-    let chapter = &rest[..rest.find("\n## ").unwrap_or(rest.len())];
-    let blocks = chapter.split("```sh\n").skip(1);
-    let blocks: Vec<&str> = blocks
-        .map(|block| block.split("```").next().expect("its end"))
-        .collect();
-    assert!(!blocks.is_empty(), "no commands in {chapter}");
-    format!("set -e\n{}", blocks.concat())
+    let blocks = blocks("docs/operations.md").into_iter();
+    let of_it = blocks.filter(|block| block.section == chapter);
+    let commands: String = of_it.map(|block| block.commands).collect();
+    assert!(!commands.is_empty(), "no commands in {chapter}");
+    format!("set -e\n{commands}")
 }
 
 /// Smaller rings, where the limits of this machine are below those that the units ask for: without
 /// CAP_SYS_RESOURCE nobody may have more locked memory than it started with.
 const SMALL: &str = "[Service]\nEnvironment=PINION_MAX_CONNECTIONS=1000\n";
+
+/// A chapter that nobody runs is noticed without a Debian, too.
+#[test]
+fn each_chapter_with_commands_is_run() {
+    for block in blocks("docs/operations.md") {
+        let run = format!("commands(\"{}\")", block.section);
+        assert!(
+            include_str!("booted.rs").contains(&run),
+            "nobody runs {run}"
+        );
+    }
+}
 
 #[test]
 fn the_package_lives_on_a_host_as_the_handbook_says() {
@@ -50,6 +57,8 @@ fn the_package_lives_on_a_host_as_the_handbook_says() {
     reloads(&system);
     is_upgraded(&system);
     has_postgres_tuned(&system);
+    is_reported_on(&system);
+    is_followed(&system);
     listens_below_1024(&system);
     is_started_again_when_a_core_stands_still(&system);
     runs_beside_another(&system);
@@ -155,6 +164,35 @@ fn has_postgres_tuned(system: &System) {
     assert!(said.ends_with("CPU µs per request"), "{said}");
     let spent = said.split_whitespace().next().expect("a figure");
     assert!(spent.parse::<u64>().expect("a number") > 0, "{said}");
+}
+
+fn is_reported_on(system: &System) {
+    let said = system.run(&commands("Reading the p99 report"));
+    assert!(said.ends_with("keep it"), "{said}");
+}
+
+/// What the other pages do with systemd; `tests/docs` runs the rest of them.
+fn is_followed(system: &System) {
+    for page in ["docs/alerts.md", "docs/upgrade.md"] {
+        let mut blocks = blocks(page).into_iter();
+        let names = blocks.next().expect("its names").commands;
+        for block in blocks.filter(|block| block.is_of_systemd() || block.section == "Upgrade") {
+            let process = system.property("pinion", "MainPID");
+            let said = system.run(&format!("set -e\n{names}{}", block.commands));
+            if block.commands.contains("SIGUSR2") {
+                wait_until("another process has taken over", || {
+                    system.property("pinion", "MainPID") != process
+                });
+            }
+            // The restart of Postgres has been told of, and whatever this page has done itself.
+            let is_told = |pattern: &str| said.lines().any(|line| matches(pattern, line));
+            let is_known = page == "docs/upgrade.md" || block.section == "PinionPostgresAway";
+            for pattern in block.shown.iter().filter(|_| is_known) {
+                assert!(is_told(pattern), "{page}: {pattern} is not in\n{said}");
+            }
+        }
+    }
+    system.run("curl -fsS http://127.0.0.1:8080/notes/1");
 }
 
 fn listens_below_1024(system: &System) {

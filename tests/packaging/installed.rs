@@ -69,6 +69,7 @@ fn it_can_be_installed_again_and_removed() {
         ("etc/pinion/secrets", 0o700),
         ("usr/local/share/pinion/postgresql.conf", 0o644),
         ("usr/local/share/doc/pinion/operations.md", 0o644),
+        ("usr/local/share/doc/pinion/alerts.md", 0o644),
     ] {
         let found = first.get(name).unwrap_or_else(|| panic!("no {name}"));
         assert_eq!(found.0, mode, "{name}");

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod core_thread;
 pub mod devtools;
 pub mod echo;
+pub mod handbook;
 pub mod items;
 pub mod load;
 pub mod open_loop;
