@@ -15,6 +15,8 @@ mod merged;
 mod printed;
 #[path = "report/python.rs"]
 mod python;
+#[path = "report/readme.rs"]
+mod readme;
 #[path = "report/served.rs"]
 mod served;
 #[path = "report/targets.rs"]
