@@ -12,7 +12,6 @@ const OF_OTHERS: &[(&str, &str)] = &[
     ("--quick", "scripts/bench"),
     ("--rounds", "scripts/bench"),
     ("--duration", "scripts/bench"),
-    ("--server", "scripts/bench"),
     ("--unix-socket", "curl"),
     ("--value", "systemctl"),
     ("--no-pager", "systemctl"),
