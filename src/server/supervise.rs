@@ -70,7 +70,10 @@ impl Cores {
     ) -> Result<Round, Error> {
         match news {
             Ok(News::Signal) | Err(RecvTimeoutError::Disconnected) => return Ok(Round::Stop),
-            Ok(News::Reload) => self.reload(),
+            Ok(News::Reload) => {
+                self.upgrades.note_reload();
+                self.reload();
+            }
             Ok(News::Upgrade) => self.upgrades.begin(sender.clone()),
             Ok(News::Upgraded(outcome)) => {
                 if self.leave(*outcome, bound) {
@@ -128,6 +131,7 @@ impl Cores {
                     tracing::warn!("stopping at once");
                     break;
                 }
+                Ok(News::Reload) => self.upgrades.note_reload(),
                 // For nobody any more.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

@@ -13,6 +13,8 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::handover::{self, Line, Shares};
 use super::listener::Bound;
 use super::succession::Order;
@@ -63,6 +65,10 @@ pub struct Upgrades {
     of: Option<(Program, Arc<Shares>)>,
     /// To the process that gets ready now.
     line: Option<Line>,
+    /// SIGHUP has come since that one was started: it may have read its files before.
+    owes_reload: bool,
+    /// The process that serves in the place of this one.
+    successor: Option<Pid>,
 }
 
 impl Upgrades {
@@ -71,6 +77,16 @@ impl Upgrades {
         Upgrades {
             of: of.map(|(program, shares)| (program, Arc::new(shares))),
             line: None,
+            owes_reload: false,
+            successor: None,
+        }
+    }
+
+    /// SIGHUP has come. Whoever sent it means the server, whichever process that is in the end.
+    pub fn note_reload(&mut self) {
+        match self.successor {
+            Some(pid) => pass_on_reload(pid),
+            None => self.owes_reload = self.line.is_some(),
         }
     }
 
@@ -99,6 +115,7 @@ impl Upgrades {
     ) -> io::Result<()> {
         let (line, theirs) = Line::pair()?;
         self.line = Some(line.try_clone()?);
+        self.owes_reload = false;
         thread::Builder::new()
             .name("upgrade".to_owned())
             .spawn(move || {
@@ -124,6 +141,10 @@ impl Upgrades {
             return Err(reason);
         }
         self.of = None;
+        self.successor = Some(Pid::from_child(&successor.child));
+        if self.owes_reload {
+            self.note_reload();
+        }
         Ok(())
     }
 
@@ -133,6 +154,16 @@ impl Upgrades {
             line.end();
         }
         self.of = None;
+    }
+}
+
+fn pass_on_reload(pid: Pid) {
+    tracing::info!(
+        pid = pid.as_raw_nonzero().get(),
+        "SIGHUP is passed on to the process that serves now"
+    );
+    if let Err(error) = kill_process(pid, Signal::HUP) {
+        tracing::error!(%error, "SIGHUP could not be passed on");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::process::{children, signal_all};
 use crate::support::{PATIENCE, Signal, TempDir, pinion, send_signal, wait_until};
-use crate::{KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
+use crate::{Fixture, KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
 
 #[test]
 fn a_new_process_that_does_not_come_up_changes_nothing() {
@@ -101,6 +101,45 @@ fn a_process_that_is_stopped_and_goes_on_does_not_lose_the_other() {
     fixture.pid = both[1];
     assert_eq!(fixture.server.get("/versions/1").status, 200);
     fixture.stop();
+}
+
+#[test]
+fn a_reload_that_is_asked_for_meanwhile_is_not_lost() {
+    let mut fixture = fixture(&[]);
+    fixture.server.forget_log();
+    send_signal(fixture.pid, Signal::USR2);
+    let new = successor_of(fixture.pid);
+    // Until the new one has read its files, and waits to be left to serve.
+    let told =
+        |fixture: &mut Fixture, words| fixture.server.log().iter().any(|it| it.contains(words));
+    send_signal(fixture.pid, Signal::STOP);
+    while !told(&mut fixture, "listening on") {
+        send_signal(fixture.pid, Signal::CONT);
+        std::thread::sleep(Duration::from_millis(1));
+        send_signal(fixture.pid, Signal::STOP);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!told(&mut fixture, UPGRADED));
+    std::fs::write(&fixture.routes, versions::routes(2)).expect("the routes file");
+    send_signal(fixture.pid, Signal::HUP);
+    send_signal(fixture.pid, Signal::CONT);
+    let old = std::mem::replace(&mut fixture.pid, new);
+    fixture.server.wait_for_line(UPGRADED);
+    wait_until("the old one has ended", || has_ended(old));
+    wait_until("what was written is served", || {
+        fixture.server.get("/versions/2").status == 200
+    });
+    fixture.stop();
+}
+
+/// The process that is getting ready beside this one.
+fn successor_of(pid: u32) -> u32 {
+    let mut found = Vec::new();
+    wait_until("there is another one", || {
+        found = children(pid);
+        !found.is_empty()
+    });
+    found[0]
 }
 
 #[test]
