@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -290,6 +291,9 @@ fn bind_unix(
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             set_buffers(&socket, &config.sockets)?;
             socket.bind(&SockAddr::unix(path)?)?;
+            // Whom its directory lets through may connect, as on a port, whatever the umask: the proxy in front is
+            // another user.
+            std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
             socket.listen(backlog(&config.sockets))?;
             socket
         }

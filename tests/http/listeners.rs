@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use super::support::{Client, Signal, TempDir, find};
+use super::support::{Client, Server, Signal, TempDir, echo, find, pinion};
 use super::{in_flight, server, wait_until};
 
 fn ask_unix(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -23,7 +25,7 @@ fn assert_serves_unix(path: &Path) {
 
 /// Starts a server that must not start; what it says.
 fn refused(listen: &str) -> String {
-    super::support::echo::refused(&["--listen", listen])
+    echo::refused(&["--listen", listen])
 }
 
 #[test]
@@ -43,6 +45,28 @@ fn several_kinds_at_once() {
     server.signal(Signal::TERM);
     assert_eq!(server.exit().code(), Some(0));
     assert!(!path.exists(), "the socket's file is cleared away");
+}
+
+#[test]
+fn a_unix_socket_is_open_to_the_proxy_in_front_whatever_the_umask() {
+    let directory = TempDir::new();
+    let path = directory.path().join("socket");
+    let postgres = echo::postgres();
+    let mut command = Command::new("sh");
+    // As the unit has it.
+    command.args(["-c", "umask 0077 && exec \"$0\" \"$@\""]);
+    command.args([pinion(&[]).get_program()]);
+    command.args(["serve", "--admin", "off", "--listen", "127.0.0.1:0"]);
+    command
+        .arg("--listen")
+        .arg(format!("unix:{}", path.display()));
+    command.args(["--database-url", &postgres.url(), "--routes"]);
+    command.arg(directory.routes(echo::ROUTES));
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    let _server = Server::run(command, directory).ready();
+    assert_serves_unix(&path);
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666);
 }
 
 #[test]
