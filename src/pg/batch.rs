@@ -76,7 +76,10 @@ pub(super) struct Member {
 /// What became of a request in its batch.
 pub(super) enum Outcome {
     Answered(Answered),
+    /// It was never sent.
     Failed(Failure),
+    /// Postgres refused it, which it was sent to at this time.
+    Refused(Failure, Instant),
     /// It is to be run by itself: there was no company, or the batch failed.
     Alone(Alone),
 }

@@ -31,6 +31,16 @@ pub struct Answered {
     pub asked: Option<(Instant, Instant)>,
 }
 
+/// Why a statement gave nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What the client is told.
+    pub failure: Failure,
+    /// When its statement was first sent, and when it was given up; both the latter where it has only waited to
+    /// be sent, and none where it has not even waited.
+    pub asked: Option<(Instant, Instant)>,
+}
+
 /// Where a statement is running, for a request that may be cancelled.
 #[derive(Default)]
 pub struct Running {
@@ -49,6 +59,8 @@ struct Request<'a> {
     /// What Postgres is told of it, each time that it is sent.
     session: Option<&'a Rc<Session>>,
     running: Option<&'a Running>,
+    /// When it was sent first.
+    sent: &'a Cell<Option<Instant>>,
 }
 
 /// Why one attempt failed.
@@ -107,6 +119,27 @@ impl Database {
         bound: Bound,
         running: Option<&Running>,
         session: Option<Rc<Session>>,
+    ) -> Result<Answered, Failed> {
+        let (begun, sent) = (self.ring.now(), Cell::new(None));
+        let answered = self.run(route, id, description, bound, session, (running, &sent));
+        answered.await.map_err(|failure| {
+            let now = self.ring.now();
+            let sent = sent.get().or((now > begun).then_some(now));
+            Failed {
+                failure,
+                asked: sent.map(|sent| (sent, now)),
+            }
+        })
+    }
+
+    async fn run(
+        self: &Rc<Self>,
+        route: usize,
+        id: &RequestId,
+        description: Rc<Description>,
+        bound: Bound,
+        session: Option<Rc<Session>>,
+        (running, sent): (Option<&Running>, &Cell<Option<Instant>>),
     ) -> Result<Answered, Failure> {
         let declared = self.api.routes[route].transaction.as_ref();
         if declared.map(|it| it.settings) != session.as_ref().map(|it| it.settings()) {
@@ -129,6 +162,7 @@ impl Database {
                 bound: &bound,
                 session: session.as_ref(),
                 running,
+                sent,
             };
             return self.execute_alone(request, Retries::default(), None).await;
         }
@@ -145,6 +179,10 @@ impl Database {
                 Ok(answered)
             }
             Outcome::Failed(failure) => Err(failure),
+            Outcome::Refused(failure, at) => {
+                sent.set(Some(at));
+                Err(failure)
+            }
             Outcome::Alone(mut alone) => {
                 let request = Request {
                     route,
@@ -153,6 +191,7 @@ impl Database {
                     bound: &member.bound,
                     session: member.session.as_ref(),
                     running,
+                    sent,
                 };
                 let retries = Retries {
                     let_in: true,
@@ -347,6 +386,7 @@ impl Database {
         if !wire.send(settings, &prepared.bind_head, parameters, single.clone()) {
             return Err(Attempt::Unsent);
         }
+        request.sent.set(request.sent.get().or(Some(sent)));
         let answer = single.wait().await;
         let now = self.ring.now();
         let taken = now - permit.link.begun(sent);

@@ -24,7 +24,7 @@ use crate::guard::auth::{Keys, Reason, Refused};
 use crate::guard::{Clock, Guards, Lines, Peer, RequestId, Trail, Visit};
 use crate::http::{DATE_BYTES, Request, normalize_path};
 use crate::metrics::{Gauges, Places, Recorder};
-use crate::pg::execute::{Answered, Running};
+use crate::pg::execute::{Answered, Failed, Running};
 use crate::pg::{Admitted, Cause, Database, Description, Session};
 use crate::ring::Ring;
 use clock::WallClock;
@@ -343,7 +343,8 @@ impl Core {
             .execute(route, id, description.clone(), bound, running, session)
             .await;
         if let Some(held) = held {
-            self.database.leave(held.admitted, answered.as_ref().err());
+            let failure = answered.as_ref().err().map(|failed| &failed.failure);
+            self.database.leave(held.admitted, failure);
             drop(held.place);
         }
         match answered {
@@ -351,7 +352,10 @@ impl Core {
                 self.load.learn(route, answered.body.len());
                 answer(&self.api.routes[route], &description.plan, answered, id)
             }
-            Err(failure) => self.failed(route, &failure, id),
+            Err(Failed { failure, asked }) => Reply {
+                asked,
+                ..self.failed(route, &failure, id)
+            },
         }
     }
 

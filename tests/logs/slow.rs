@@ -39,6 +39,68 @@ fn a_slow_request_is_told_of_with_its_stages_and_without_its_values() {
 }
 
 #[test]
+fn what_postgres_had_no_time_for_was_with_postgres() {
+    let postgres = echo::postgres();
+    let flags = ["--slow-log", "100ms", "--statement-timeout", "200ms"];
+    let routes = r#"
+[[route]]
+name = "alone"
+method = "GET"
+path = "/alone"
+batch = false
+result = "scalar"
+sql = "select pg_sleep(20)::text"
+
+[[route]]
+name = "batched"
+method = "GET"
+path = "/batched/{seconds}"
+result = "scalar"
+sql = "select pg_sleep(seconds)::text from (select :seconds::float8 as seconds) as given"
+
+[lane.one]
+connections = 1
+
+[[route]]
+name = "cancellable"
+method = "GET"
+path = "/cancellable"
+cancel = true
+lane = "one"
+result = "scalar"
+sql = "select pg_sleep(20)::text"
+"#;
+    let directory = TempDir::new();
+    let mut command = pinion(&["serve", "--cores", "0", "--listen", "127.0.0.1:0"]);
+    command.arg("--routes").arg(directory.routes(routes));
+    command.args(["--database-url", &postgres.url(), "--log-format", "json"]);
+    command.args(["--acquire-timeout", "150ms"]).args(flags);
+    let server = Server::run(command, directory).ready();
+    for (target, id) in [("/alone", "alone"), ("/batched/20", "batched")] {
+        let answers = ask(&mut server.client(), &[(target, id.to_owned())]);
+        assert_eq!(answers[0].status, 504, "{target}");
+    }
+    // One statement at a time: the second one has waited for the first, and was never sent.
+    let both = ["first", "second"].map(|id| ("/cancellable", id.to_owned()));
+    let answers = ask(&mut server.client(), &both);
+    assert_eq!([answers[0].status, answers[1].status], [504, 503]);
+    let log = stop(server);
+    let lines = of_target(&log, "slow");
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    for line in lines {
+        let ms = |stage: &str| line[stage].as_f64().unwrap_or(-1.0);
+        let id = line["request_id"].as_str().unwrap();
+        let (with, of) = match id {
+            "second" => ("wait_ms", "postgres_ms"),
+            _ => ("postgres_ms", "wait_ms"),
+        };
+        assert!(ms(with) >= 140.0, "{id}: {line:?}");
+        assert!(ms(of) >= 0.0 && ms(of) < ms(with), "{id}: {line:?}");
+        assert!(ms("write_ms") < ms(with), "{id}: {line:?}");
+    }
+}
+
+#[test]
 fn a_second_is_slow_unless_it_is_said_otherwise() {
     let postgres = echo::postgres();
     let told = |flags: &[&str]| {

@@ -271,7 +271,8 @@ impl Core {
         let answered = self
             .database
             .execute(index, &id, description, bound, running, session)
-            .await?;
+            .await
+            .map_err(|failed| failed.failure)?;
         Ok(String::from_utf8(answered.body).expect("text"))
     }
 }

@@ -127,7 +127,8 @@ fn a_request_without_its_routes_settings_does_not_run() {
             let id = RequestId::made(Duration::ZERO);
             let database = &core.database;
             let execute = database.execute(index, &id, description.clone(), bound, None, session);
-            assert_eq!(execute.await.err(), Some(Failure::Internal));
+            let failed = execute.await.expect_err("nothing runs");
+            assert_eq!(failed.failure, Failure::Internal);
         }
     });
 }

@@ -175,7 +175,7 @@ impl Receiver for Flight {
             End::Complete => self.answer_all(),
             // Its requests have had their time.
             End::Refused(_, refusal) if refusal.is_timeout() => {
-                self.finish_all(|| Outcome::Failed(refusal.failure()));
+                self.finish_all(|| Outcome::Refused(refusal.failure(), self.sent));
             }
             End::Refused(..) => self.finish_all(Outcome::alone),
             End::Lost(_) => self.finish_all(|| {
