@@ -22,10 +22,10 @@ pub(super) fn now(subject: &Subject) -> Value {
     let draining = subject.state().draining;
     let (names, cores, queued) = {
         let ledger = subject.ledger();
-        let names: Vec<String> = ledger
-            .routes
-            .iter()
-            .map(|route| route.name.clone())
+        let routes = ledger.routes.iter().enumerate();
+        let asked = routes.filter(|(_, route)| !route.totals.is_empty());
+        let names: Vec<(usize, String)> = asked
+            .map(|(index, route)| (index, route.name.clone()))
             .collect();
         let cores: Vec<Value> = ledger
             .cores
@@ -39,7 +39,6 @@ pub(super) fn now(subject: &Subject) -> Value {
     let mut all = Summary::new();
     let routes: Vec<Value> = names
         .iter()
-        .enumerate()
         .map(|(index, name)| {
             // Held for one route at a time: the control thread need not wait for all of them.
             let ledger = subject.ledger();
@@ -49,7 +48,7 @@ pub(super) fn now(subject: &Subject) -> Value {
             }
             let start = ledger
                 .routes
-                .get(index)
+                .get(*index)
                 .map(|route| since_start(&route.totals));
             drop(ledger);
             all.merge(&last);

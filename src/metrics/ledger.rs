@@ -81,13 +81,7 @@ impl Ledger {
         core.heard = Some(now);
         core.last.iter_mut().for_each(|(_, last)| last.clear());
         for (name, interval) in snapshot.names.iter().zip(&snapshot.routes) {
-            if interval.is_empty() {
-                continue;
-            }
-            sum_of(&mut core.last, name).add_in_short(interval);
-            if self.is_dumped {
-                sum_of(&mut core.undumped, name).add(interval);
-            }
+            // Also of those that nobody has asked for: what is 0 is told, too.
             let known = self.routes.iter().position(|route| route.name == *name);
             let known = known.unwrap_or_else(|| {
                 self.routes.push(RouteTotals {
@@ -96,6 +90,13 @@ impl Ledger {
                 });
                 self.routes.len() - 1
             });
+            if interval.is_empty() {
+                continue;
+            }
+            sum_of(&mut core.last, name).add_in_short(interval);
+            if self.is_dumped {
+                sum_of(&mut core.undumped, name).add(interval);
+            }
             self.routes[known].totals.add(interval);
         }
         core.last.retain(|(_, last)| !last.is_empty());

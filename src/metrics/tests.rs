@@ -160,9 +160,12 @@ fn the_ledger_adds_up_and_keeps_what_is_gone() {
         ),
         (2, 2)
     );
-    let [user, products] = &ledger.routes[..] else {
+    let [user, products, idle @ ..] = &ledger.routes[..] else {
         panic!("{:?}", ledger.routes.len());
     };
+    // What nobody has asked for is there, too.
+    assert_eq!(idle.len(), Snapshot::BUILT_IN.len());
+    assert!(idle.iter().all(|route| route.totals.is_empty()));
     assert_eq!(
         (user.name.as_str(), products.name.as_str()),
         ("get_user", "list_products")

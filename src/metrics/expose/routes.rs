@@ -16,6 +16,9 @@ const BOUNDS_MICROS: [u64; 16] = [
 /// Upper bounds of the sizes of batches.
 const BOUNDS_SIZES: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
+/// Statuses that every route is told to have: those that any of them may come to give.
+const ALWAYS: [u16; 2] = [200, 500];
+
 const MICROS_PER_SECOND: f64 = 1e6;
 
 /// All of them; see [`super::families`].
@@ -67,14 +70,20 @@ impl Made {
 
     fn add(&mut self, RouteTotals { name, totals }: &RouteTotals) {
         let route = || ("route", name.clone());
-        for (status, count) in totals.statuses.iter() {
+        // A series that appears with its first request has begun with 1, not risen to it: no rate sees that, and
+        // an alert on a route that nobody asks for any more finds none.
+        let first = ALWAYS.map(|status| (status, 0));
+        let first = first
+            .into_iter()
+            .filter(|(status, _)| totals.statuses.iter().all(|(known, _)| known != *status));
+        for (status, count) in totals.statuses.iter().chain(first) {
             let labels = [route(), ("status", status.to_string())];
             self.requests.push(labels, Value::Whole(count));
         }
         self.sheds.push([route()], Value::Whole(totals.sheds));
         for stage in STAGES {
             let histogram = totals.latencies.of(stage);
-            if histogram.is_empty() {
+            if histogram.is_empty() && stage != Stage::Total {
                 continue;
             }
             if stage == Stage::Total {

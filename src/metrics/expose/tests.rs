@@ -98,6 +98,25 @@ fn what_was_counted_is_told_under_its_name() {
 }
 
 #[test]
+fn a_route_that_nobody_has_asked_for_is_told_of_as_well() {
+    let text = text(Format::Classic);
+    for line in [
+        r#"pinion_requests_total{route="get_user",status="500"} 0"#,
+        r#"pinion_requests_total{route="/ready",status="200"} 0"#,
+        r#"pinion_requests_shed_total{route="/ready"} 0"#,
+        r#"pinion_request_duration_seconds_bucket{le="+Inf",route="/ready"} 0"#,
+        r#"pinion_request_duration_seconds_sum{route="/ready"} 0.0"#,
+        r#"pinion_request_duration_seconds_count{route="/ready"} 0"#,
+    ] {
+        let found = text.lines().filter(|found| *found == line).count();
+        assert_eq!(found, 1, "{line}\n{text}");
+    }
+    // Those that it has a number of are told once.
+    let twice = r#"pinion_requests_total{route="get_user",status="200"}"#;
+    assert_eq!(text.matches(twice).count(), 1, "{text}");
+}
+
+#[test]
 fn openmetrics_names_a_counter_without_its_suffix_and_has_an_end() {
     let text = text(Format::OpenMetrics);
     for line in [
