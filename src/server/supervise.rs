@@ -10,6 +10,11 @@ use super::{Cores, Error, News};
 /// How much longer than the drain timeout the cores get to come home before they are given up.
 const HOMECOMING: Duration = Duration::from_secs(1);
 
+/// While another process serves: how often it is looked whether it still does, and what those in flight get if
+/// it has failed.
+const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(250);
+const SUCCESSOR_GONE: Duration = Duration::from_secs(1);
+
 /// What a round of the control thread came to.
 enum Round {
     /// The next one.
@@ -111,12 +116,19 @@ impl Cores {
     }
 
     /// Waits until every core has drained, or for the drain timeout, or for a signal that says to stop at once;
-    /// while another process serves already, the first one says to drain.
+    /// while another process serves already, the first one says to drain. Should that one fail, there is little
+    /// time: nobody starts another as long as this one is there.
     fn come_home(&mut self, news: &Receiver<News>, mut is_patient: bool) {
-        let end = Instant::now() + self.drain_timeout + HOMECOMING;
+        let mut end = Instant::now() + self.drain_timeout + HOMECOMING;
         let mut running = self.controls.len();
         while running > 0 {
-            match news.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            if is_patient && self.upgrades.has_lost_successor() {
+                tracing::error!("the process that serves has failed: making room for another one");
+                self.drain();
+                end = end.min(Instant::now() + SUCCESSOR_GONE);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match news.recv_timeout(left.min(SUCCESSOR_INTERVAL)) {
                 Ok(News::Ended(_, Ok(()))) => running -= 1,
                 Ok(News::Ended(cpu, Err(reason))) => {
                     tracing::error!(cpu, reason, "a core failed while it stopped");
@@ -134,6 +146,7 @@ impl Cores {
                 Ok(News::Reload) => self.upgrades.note_reload(),
                 // For nobody any more.
                 Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     tracing::warn!("gave up at the drain timeout");
                     break;

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::handover::{self, Line, Shares};
 use super::listener::Bound;
@@ -67,7 +67,8 @@ pub struct Upgrades {
     line: Option<Line>,
     /// SIGHUP has come since that one was started: it may have read its files before.
     owes_reload: bool,
-    /// The process that serves in the place of this one.
+    /// The process that serves in the place of this one. It is its parent that is told of its end, so for as
+    /// long as this process goes on the service manager is not.
     successor: Option<Pid>,
 }
 
@@ -146,6 +147,17 @@ impl Upgrades {
             self.note_reload();
         }
         Ok(())
+    }
+
+    /// Whether the process that was left to serve has failed, and was not stopped; said once. How it ended is left to
+    /// be asked for by whoever becomes its parent.
+    pub fn has_lost_successor(&mut self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let has_failed = |pid: &mut Pid| {
+            let status = waitid(WaitId::Pid(*pid), options).ok().flatten();
+            status.is_some_and(|status| status.exit_status() != Some(0))
+        };
+        self.successor.take_if(has_failed).is_some()
     }
 
     /// No socket is shared any more, and no new process is waited for: this one stops.

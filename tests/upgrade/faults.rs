@@ -104,6 +104,37 @@ fn a_process_that_is_stopped_and_goes_on_does_not_lose_the_other() {
 }
 
 #[test]
+fn a_new_process_that_fails_is_soon_followed_by_the_old_one() {
+    let mut fixture = fixture(&["--drain-timeout", "10m"]);
+    let mut in_flight = fixture.server.client();
+    // Accepted, so that it is the old one's.
+    assert_eq!(in_flight.request("GET", "/health", None).status, 200);
+    in_flight.send("GET /slow/50 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let old = fixture.begin_upgrade();
+    assert_eq!(fixture.server.get("/versions/1").status, 200);
+    assert!(!has_ended(old), "a request is in flight");
+    signal_all(&[fixture.pid], Signal::KILL);
+    fixture
+        .server
+        .wait_for_line("the process that serves has failed");
+    wait_until("the old one has ended, too", || has_ended(old));
+}
+
+#[test]
+fn a_stop_of_both_leaves_the_old_one_its_time() {
+    let mut fixture = fixture(&[]);
+    let mut in_flight = fixture.server.client();
+    assert_eq!(in_flight.request("GET", "/health", None).status, 200);
+    in_flight.send("GET /slow/4 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let old = fixture.begin_upgrade();
+    signal_all(&[old, fixture.pid], Signal::TERM);
+    assert_eq!(in_flight.response().status, 200);
+    for pid in [old, fixture.pid] {
+        wait_until("both have ended", || has_ended(pid));
+    }
+}
+
+#[test]
 fn a_reload_that_is_asked_for_meanwhile_is_not_lost() {
     let mut fixture = fixture(&[]);
     fixture.server.forget_log();
