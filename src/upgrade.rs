@@ -37,7 +37,6 @@ pub fn upgrade(server: u32, patience: Duration) -> Result<u32, Error> {
             "process {server} is no server that can be upgraded"
         )));
     }
-    let before = children(server);
     kill_process(pid, Signal::USR2).map_err(|error| {
         Error(match error {
             Errno::PERM => format!("process {server} is another user's"),
@@ -47,7 +46,9 @@ pub fn upgrade(server: u32, patience: Duration) -> Result<u32, Error> {
     let start = Instant::now();
     let mut new: Option<u32> = None;
     while is_alive(server) {
-        new = new.or_else(|| children(server).into_iter().find(|it| !before.contains(it)));
+        // Also one that somebody else has asked for just before: there is one upgrade at a time. A server has no
+        // other children.
+        new = new.or_else(|| children(server).into_iter().find(|&it| is_alive(it)));
         let has_failed = match new {
             Some(child) => !is_alive(child) && is_alive(server),
             // One that ends at once may not be seen.

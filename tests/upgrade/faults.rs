@@ -121,6 +121,18 @@ fn a_new_process_that_fails_is_soon_followed_by_the_old_one() {
 }
 
 #[test]
+fn the_command_waits_for_an_upgrade_that_is_under_way() {
+    let mut fixture = fixture(&[]);
+    send_signal(fixture.pid, Signal::USR2);
+    let new = successor_of(fixture.pid);
+    let old = std::mem::replace(&mut fixture.pid, new);
+    let (code, out, err) = command(old);
+    assert_eq!(out, format!("process {new} serves now\n"), "{err}");
+    assert_eq!(code, Some(0));
+    fixture.stop();
+}
+
+#[test]
 fn a_stop_of_both_leaves_the_old_one_its_time() {
     let mut fixture = fixture(&[]);
     let mut in_flight = fixture.server.client();
