@@ -70,7 +70,8 @@ pub fn upgrade(server: u32, patience: Duration) -> Result<u32, Error> {
         .ok_or_else(|| Error(format!("process {server} has ended, and no other serves")))
 }
 
-/// Whether it is a server that knows the signal, which ends a program that does not.
+/// Whether it is a server that knows the signal, which ends a program that does not. Its file may be called by its
+/// version, `pinion-1.2`.
 fn takes_signal(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let field = |name: &str| {
@@ -81,7 +82,8 @@ fn takes_signal(pid: u32) -> bool {
     };
     let caught = field("SigCgt").and_then(|mask| u64::from_str_radix(mask, 16).ok());
     let bit = 1 << (Signal::USR2.as_raw() - 1);
-    field("Name") == Some("pinion") && caught.is_some_and(|mask| mask & bit != 0)
+    let is_ours = field("Name").is_some_and(|name| name.starts_with("pinion"));
+    is_ours && caught.is_some_and(|mask| mask & bit != 0)
 }
 
 /// Running, and no zombie.

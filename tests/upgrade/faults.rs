@@ -1,6 +1,8 @@
 //! An upgrade that can't be leaves all as it was.
 
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::process::{children, signal_all};
@@ -129,6 +131,22 @@ fn the_command_waits_for_an_upgrade_that_is_under_way() {
     let (code, out, err) = command(old);
     assert_eq!(out, format!("process {new} serves now\n"), "{err}");
     assert_eq!(code, Some(0));
+    fixture.stop();
+}
+
+#[test]
+fn a_program_may_be_called_by_its_version() {
+    let directory = TempDir::new();
+    let path = directory.path().join("pinion-1.2");
+    symlink(pinion(&[]).get_program(), &path).expect("a link");
+    let mut command = Command::new(&path);
+    command.env("PINION_ADMIN", "off").stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut fixture = fixture_of(command, directory, &[]);
+    let (code, out, err) = crate::command(fixture.pid);
+    assert_eq!(code, Some(0), "{err}");
+    let pid = out.split_whitespace().nth(1).expect("a process id");
+    fixture.pid = pid.parse().expect("a process id");
     fixture.stop();
 }
 
