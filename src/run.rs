@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::Level;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Resolved};
 use crate::check;
 use crate::cli::{self, ApiFlags, Check, Cli, Command, Demo, Serve, Upgrade};
 use crate::config::Config;
@@ -57,6 +57,7 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn run_serve(flags: &Serve) -> Result<(), Fault> {
+    let asked_again = note_requests()?;
     let config = Config::new(&flags.machine)?;
     log::start(&config.log, config.log_format)?;
     let api = load(&flags.api.routes)?;
@@ -66,7 +67,13 @@ fn run_serve(flags: &Serve) -> Result<(), Fault> {
     let reread = move || reread(&routes, &settings).map_err(|fault| fault.to_string());
     let interrupted = AtomicBool::new(false);
     let reread: Reread = Arc::new(reread);
-    serve(config, api, target, Some(reread), &interrupted)
+    serve(
+        config,
+        api,
+        target,
+        Some((reread, asked_again)),
+        &interrupted,
+    )
 }
 
 fn run_demo(flags: &Demo) -> Result<(), Fault> {
@@ -163,6 +170,22 @@ fn take_signals() -> Result<Arc<AtomicBool>, Fault> {
     Ok(interrupted)
 }
 
+/// From now on signals that ask a server for something do not end the program, which is what they do to one that
+/// does not know them: while it waits for Postgres they may come as well. True once it was asked to read
+/// its files again. The server takes the signals when it runs.
+fn note_requests() -> Result<Arc<AtomicBool>, Fault> {
+    let again = Arc::new(AtomicBool::new(false));
+    for (signal, flag) in [
+        (SIGHUP, again.clone()),
+        (SIGUSR1, Arc::default()),
+        (SIGUSR2, Arc::default()),
+    ] {
+        signal_hook::flag::register(signal, flag)
+            .map_err(|error| format!("signals can't be taken: {error}"))?;
+    }
+    Ok(again)
+}
+
 fn run_upgrade(flags: &Upgrade) -> Result<(), Fault> {
     let pid = upgrade::upgrade(flags.pid, flags.timeout)?;
     Ok(print(&format!("process {pid} serves now\n"))?)
@@ -198,42 +221,55 @@ fn run_report(flags: cli::Report) -> Result<(), Fault> {
 }
 
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
-/// interrupted meanwhile.
+/// interrupted meanwhile. With `reread` comes whether it was asked to meanwhile.
 fn serve(
     config: Config,
     api: Api,
     target: Target,
-    reread: Option<Reread>,
+    reread: Option<(Reread, Arc<AtomicBool>)>,
     interrupted: &AtomicBool,
 ) -> Result<(), Fault> {
     check_redis(&config, &api)?;
     check_access_log(&config, &api)?;
-    let (api, target) = (Arc::new(api), Arc::new(target));
+    let (mut api, target) = (Arc::new(api), Arc::new(target));
     server::prepare()?;
     // Before the first ring is used, so that a machine that can't have one is told why.
     ring::probe(&server::ring_options(&config))?;
     for warning in &target.warnings {
         tracing::warn!("{warning}");
     }
-    let resolved = match check::resolve(&api, &target) {
-        Ok(checked) => {
-            for warning in &checked.warnings {
-                tracing::warn!("{warning}");
-            }
-            Some(checked.routes)
+    let mut resolved = resolve(&api, &target)?;
+    if let Some((reread, asked_again)) = &reread {
+        while asked_again.swap(false, Ordering::AcqRel) {
+            tracing::info!("SIGHUP: reading the routes file again before it is served");
+            api = reread()?;
+            resolved = resolve(&api, &target)?;
         }
-        Err(check::Error::Connect(error)) if !error.is_configuration() => {
-            tracing::warn!(%error, "Postgres is away: starting without it");
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
+    }
+    let reread = reread.map(|(reread, _)| reread);
     if interrupted.load(Ordering::Acquire) {
         return Ok(());
     }
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
     server::serve(config, &api, &target, reread, resolved)?;
     Ok(())
+}
+
+/// What Postgres says of the routes; `None` where it is away.
+fn resolve(api: &Arc<Api>, target: &Arc<Target>) -> Result<Option<Vec<Resolved>>, Fault> {
+    match check::resolve(api, target) {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(Some(checked.routes))
+        }
+        Err(check::Error::Connect(error)) if !error.is_configuration() => {
+            tracing::warn!(%error, "Postgres is away: starting without it");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The API as its file declares it now; the database has not been asked about it.

@@ -6,13 +6,13 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
-use support::{PATIENCE, Postgres, Server, Shared, TempDir, ended, pinion};
+use support::{PATIENCE, Postgres, Server, Shared, Signal, TempDir, ended, pinion, send_signal};
 
 const ROUTES: &str = r#"
 [[route]]
@@ -556,6 +556,34 @@ fn a_deep_ring_of_few_connections_serves() {
     let flags = ["--ring-depth", "32768", "--max-connections", "100"];
     let server = Server::start(ROUTES, &postgres.url(), &flags);
     assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
+fn what_is_asked_of_it_while_it_waits_for_postgres_does_not_end_it() {
+    let directory = TempDir::new();
+    let routes = directory.file("routes.toml", ROUTES);
+    let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
+    let url = format!("postgres:///none?host={}", directory.path().display());
+    let mut command = pinion(&["serve", "--listen", "127.0.0.1:0", "--database-url", &url]);
+    command.arg("--routes").arg(&routes);
+    // A Postgres that takes its time, and then goes.
+    let asking = std::thread::spawn(move || {
+        let (asked, _) = listener.accept().expect("it asks");
+        let pid = rustix::net::sockopt::socket_peercred(&asked)
+            .expect("its process")
+            .pid;
+        let first = ROUTES.split("\n\n").next().expect("a route");
+        std::fs::write(routes, first).expect("the routes file");
+        for signal in [Signal::HUP, Signal::USR1, Signal::USR2] {
+            send_signal(pid.as_raw_nonzero().get().cast_unsigned(), signal);
+        }
+    });
+    let mut server = Server::run(command, directory);
+    asking.join().expect("it was asked");
+    assert_eq!(server.get("/health").status, 200);
+    let log = server.log().join("\n");
+    assert!(log.contains("reading the routes file again"), "{log}");
+    assert!(log.contains("routes=1 "), "{log}");
 }
 
 #[test]
