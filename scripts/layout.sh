@@ -1,6 +1,9 @@
 # shellcheck shell=bash disable=SC2034
 # Sourced by install and uninstall: what there is to install and where it goes.
 
+# Whoever sources this has come to the checkout from there.
+caller=${OLDPWD}
+
 say() { printf '%s\n' "$*" >&2; }
 
 fail() {
@@ -30,7 +33,10 @@ parse_layout() {
         --prefix | --staging | --binary)
             [ $# -ge 2 ] && [ -n "$2" ] || refuse "$1 needs a value"
             [ "$1" != --binary ] || [ -v binary ] || refuse "$1"
-            printf -v "${1#--}" %s "$2"
+            value=$2
+            # Files are named from where the caller is.
+            case "$1=${value}" in --prefix=* | --*=/*) ;; *) value=${caller}/${value} ;; esac
+            printf -v "${1#--}" %s "${value}"
             shift
             ;;
         *) refuse "$1" ;;

@@ -53,6 +53,21 @@ fn files(root: &Path) -> Vec<String> {
     tree(root).into_keys().filter(is_file).collect()
 }
 
+#[test]
+fn files_are_named_from_where_the_caller_is() {
+    let directory = TempDir::new();
+    std::os::unix::fs::symlink(PROGRAM, directory.path().join("built")).expect("a link");
+    for (name, binary) in [
+        ("scripts/install", &["--binary", "built"][..]),
+        ("scripts/uninstall", &[]),
+    ] {
+        let mut command = script(name, Path::new("root"));
+        succeeds(command.args(binary).current_dir(directory.path()));
+        let program = directory.path().join("root/usr/local/bin/pinion");
+        assert_eq!(program.exists(), name == "scripts/install");
+    }
+}
+
 /// Twice is once; what is changed below /etc stays; and all of it goes again but for that.
 #[test]
 fn it_can_be_installed_again_and_removed() {
