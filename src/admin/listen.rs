@@ -170,11 +170,16 @@ impl Bound {
             thread::Builder::new()
                 .name("admin".to_owned())
                 .spawn(move || {
+                    let mut is_told = false;
                     while !left.load(Ordering::Acquire) {
-                        if let Err(error) = door.answer_one(&subject, &places, &left) {
-                            tracing::warn!(%error, "the admin port could not take a connection");
+                        let answered = door.answer_one(&subject, &places, &left);
+                        if let Err(error) = &answered {
+                            if !is_told {
+                                tracing::warn!(%error, "the admin port can't take connections");
+                            }
                             thread::sleep(PAUSE);
                         }
+                        is_told = answered.is_err();
                     }
                 })?;
         }

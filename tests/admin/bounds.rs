@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use pinion::limits;
 
+use crate::support::process::{limit_descriptors, lowest_free_descriptor};
 use crate::support::{Client, Postgres, Server, Signal, connect, wait_until};
 use crate::traffic::{admin_of, get, shop};
 
@@ -103,6 +104,25 @@ fn those_who_say_nothing_hold_their_places_for_a_while_only() {
         );
     }
     assert_eq!(server.get("/health").status, 200);
+}
+
+#[test]
+fn descriptors_that_have_run_out_are_told_of_once() {
+    let postgres = Postgres::shop();
+    let (mut server, admin) = shop(&postgres);
+    let pid = server.pid();
+    wait_until("all is open", || get(admin, "/readyz").status == 200);
+    // The start still closes what it needed.
+    std::thread::sleep(Duration::from_millis(500));
+    limit_descriptors(pid, lowest_free_descriptor(pid));
+    let mut client = Client::over(connect(admin));
+    client.send(of_length(100));
+    server.wait_for_line("the admin port can't take connections");
+    std::thread::sleep(Duration::from_secs(1)); // some ten attempts
+    limit_descriptors(pid, 1024);
+    assert_eq!(client.response().status, 200);
+    let lines = server.log().iter();
+    assert_eq!(lines.filter(|it| it.contains("admin port can")).count(), 1);
 }
 
 #[test]
