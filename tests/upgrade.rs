@@ -72,9 +72,7 @@ impl Fixture {
         self.server.forget_log();
         send_signal(self.pid, Signal::USR2);
         let line = self.server.wait_for_line(UPGRADED);
-        let pid = line.split("pid=").nth(1).expect("a process id");
-        let pid = pid.split_whitespace().next().expect("a process id");
-        std::mem::replace(&mut self.pid, pid.parse().expect("a process id"))
+        std::mem::replace(&mut self.pid, pid_in(&line))
     }
 
     /// The same, until the old process has ended.
@@ -98,6 +96,13 @@ impl Drop for Fixture {
             signal_all(&[self.pid], Signal::KILL);
         }
     }
+}
+
+/// The process that a line of the log names.
+fn pid_in(line: &str) -> u32 {
+    let pid = line.split("pid=").nth(1).expect("a process id");
+    let pid = pid.split_whitespace().next().expect("a process id");
+    pid.parse().expect("a process id")
 }
 
 /// Whether a process is no more, or a zombie that nobody has waited for.

@@ -84,6 +84,9 @@ impl Cores {
                 if self.leave(*outcome, bound) {
                     return Ok(Round::Left);
                 }
+                if self.upgrades.is_due() {
+                    self.upgrades.begin(sender.clone());
+                }
             }
             Ok(News::Dump(asking)) => self.dumps.ask(&mut self.watch, asking),
             Ok(News::Read(number, read)) => {

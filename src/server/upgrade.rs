@@ -65,6 +65,8 @@ pub struct Upgrades {
     of: Option<(Program, Arc<Shares>)>,
     /// To the process that gets ready now.
     line: Option<Line>,
+    /// One more has been asked for meanwhile: this one may have been started too early.
+    again: bool,
     /// SIGHUP has come since that one was started: it may have read its files before.
     owes_reload: bool,
     /// The process that serves in the place of this one. It is its parent that is told of its end, so for as
@@ -78,6 +80,7 @@ impl Upgrades {
         Upgrades {
             of: of.map(|(program, shares)| (program, Arc::new(shares))),
             line: None,
+            again: false,
             owes_reload: false,
             successor: None,
         }
@@ -97,7 +100,8 @@ impl Upgrades {
             return tracing::error!("SIGUSR2: what serves a demo can't be upgraded");
         };
         if self.line.is_some() {
-            return tracing::info!("SIGUSR2: an upgrade is under way");
+            self.again = true;
+            return tracing::info!("SIGUSR2: once more if the upgrade that is under way fails");
         }
         tracing::info!(
             "SIGUSR2: starting {} beside this process",
@@ -126,6 +130,11 @@ impl Upgrades {
                 let _ = news.send(News::Upgraded(Box::new(outcome)));
             })?;
         Ok(())
+    }
+
+    /// Whether one has been asked for while the last one failed.
+    pub fn is_due(&mut self) -> bool {
+        self.line.is_none() && std::mem::take(&mut self.again)
     }
 
     /// The new process has not come up: this one goes on.

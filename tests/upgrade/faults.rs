@@ -1,5 +1,6 @@
 //! An upgrade that can't be leaves all as it was.
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::process::{children, signal_all};
 use crate::support::{PATIENCE, Signal, TempDir, pinion, send_signal, wait_until};
-use crate::{Fixture, KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
+use crate::{Fixture, KEPT, UPGRADED, command, fixture, fixture_of, has_ended, pid_in, versions};
 
 #[test]
 fn a_new_process_that_does_not_come_up_changes_nothing() {
@@ -65,14 +66,7 @@ fn one_at_a_time() {
         send_signal(fixture.pid, Signal::USR2);
     }
     let line = fixture.server.wait_for_line(UPGRADED);
-    let pid = line
-        .split("pid=")
-        .nth(1)
-        .and_then(|it| it.split_whitespace().next());
-    let old = std::mem::replace(
-        &mut fixture.pid,
-        pid.expect("an id").parse().expect("an id"),
-    );
+    let old = std::mem::replace(&mut fixture.pid, pid_in(&line));
     wait_until("the old one has ended", || has_ended(old));
     let log = fixture.server.log().join("\n");
     assert_eq!(log.matches("beside this process").count(), 1, "{log}");
@@ -201,6 +195,34 @@ fn successor_of(pid: u32) -> u32 {
         !found.is_empty()
     });
     found[0]
+}
+
+#[test]
+fn one_that_is_asked_for_while_another_fails_is_begun_then() {
+    let mut fixture = fixture(&[]);
+    fixture.server.forget_log();
+    // The first one waits for its routes until there are any.
+    std::fs::remove_file(&fixture.routes).expect("the routes file");
+    let made = Command::new("mkfifo").arg(&fixture.routes).status();
+    assert!(made.expect("mkfifo").success());
+    send_signal(fixture.pid, Signal::USR2);
+    let writing = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&fixture.routes);
+    let mut writing = writing.expect("a reader");
+    send_signal(fixture.pid, Signal::USR2);
+    fixture.server.wait_for_line("once more");
+    let next = fixture.routes.with_extension("next");
+    std::fs::write(&next, versions::routes(2)).expect("a file");
+    std::fs::rename(&next, &fixture.routes).expect("its new name");
+    writing.write_all(b"nonsense").expect("a reader");
+    drop(writing);
+    fixture.server.wait_for_line(KEPT);
+    let line = fixture.server.wait_for_line(UPGRADED);
+    let old = std::mem::replace(&mut fixture.pid, pid_in(&line));
+    wait_until("the old one has ended", || has_ended(old));
+    assert_eq!(fixture.server.get("/versions/2").status, 200);
+    fixture.stop();
 }
 
 #[test]
