@@ -18,7 +18,8 @@ pub struct Timing {
     pub first: Instant,
     /// It was read whole.
     pub whole: Instant,
-    /// Its statement was sent, and the answer had come; none for what asks nothing of Postgres.
+    /// Its statement was sent, and the answer had come, or was given up; both the latter where it has only
+    /// waited; none for what asks nothing of Postgres.
     pub asked: Option<(Instant, Instant)>,
 }
 
@@ -116,7 +117,10 @@ impl Recorder {
             None => whole,
             Some((sent, arrived)) => {
                 took(Stage::Wait, whole, sent);
-                took(Stage::Postgres, sent, arrived);
+                // No answer comes in the pass in which it was asked for.
+                if sent < arrived {
+                    took(Stage::Postgres, sent, arrived);
+                }
                 arrived
             }
         };

@@ -68,6 +68,28 @@ fn what_asks_nothing_of_postgres_has_no_time_there() {
 }
 
 #[test]
+fn what_has_only_waited_has_no_time_in_postgres() {
+    let recorder = Recorder::new(3, names(), 4);
+    let first = Instant::now();
+    let given_up = first + Duration::from_millis(9);
+    let timing = Timing {
+        whole: first,
+        asked: Some((given_up, given_up)),
+        ..timing(first)
+    };
+    let record = Record {
+        timing,
+        ..record(first, 1, 503)
+    };
+    recorder.record(&record, given_up + Duration::from_millis(1));
+    let snapshot = recorder.exchange(empty(), Gauges::default());
+    let means = STAGES.map(|stage| snapshot.routes[1].latencies.of(stage).mean());
+    let millis = means.map(|micros| (micros / 1000.0).round());
+    assert_eq!(millis, [10.0, 0.0, 9.0, 0.0, 1.0]);
+    assert!(snapshot.routes[1].latencies.of(Stage::Postgres).is_empty());
+}
+
+#[test]
 fn answers_of_a_pass_count_each_whether_they_are_alike_or_not() {
     let recorder = Recorder::new(3, names(), 4);
     let first = Instant::now();

@@ -318,11 +318,14 @@ impl Core {
             if let Some(limit) = limit {
                 let outcome = limit.ruling.outcome().await;
                 if let Some(refused) = core.settle(limit.rule, outcome, trail) {
-                    return refused;
+                    return core.after_waiting(refused);
                 }
                 match core.admit(work.route, &work.description, limit.company) {
                     Ok(held) => work.held = Some(held),
-                    Err(failure) => return core.failed(work.route, &failure, &trail.id),
+                    Err(failure) => {
+                        let refused = core.failed(work.route, &failure, &trail.id);
+                        return core.after_waiting(refused);
+                    }
                 }
             }
             core.answer(work, running.as_deref(), &trail.id).await

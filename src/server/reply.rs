@@ -18,7 +18,8 @@ pub struct Reply {
     pub body: Body,
     /// What is said beside the answer.
     pub trail: Option<Box<Trail>>,
-    /// Its statement was sent, and Postgres' answer had come.
+    /// Its statement was sent, and Postgres' answer had come, or was given up; both the latter where it has only
+    /// waited.
     pub asked: Option<(Instant, Instant)>,
     /// Nothing that follows on this connection may be read.
     pub close: bool,

@@ -227,7 +227,8 @@ fn killed_away_and_back() {
 fn frozen() {
     let (redis, _postgres) = (Redis::start(&[]), postgres());
     for (word, status) in [("allow", 200), ("deny", 503)] {
-        let mut server = serve(word, &redis.url(), &["--redis-timeout", "200ms"]);
+        let flags = ["--redis-timeout", "200ms", "--slow-log", "150ms"];
+        let mut server = serve(word, &redis.url(), &flags);
         let mut client = server.client();
         wait_until("Redis to be asked", || {
             ask(&mut client, word).field("ratelimit").is_some()
@@ -246,6 +247,11 @@ fn frozen() {
         // A line for each cause and not for each request.
         let lines = server.log().iter().filter(|line| line.contains("in time"));
         assert_eq!(lines.count(), 1);
+        // The time is one of waiting, whatever comes of it.
+        let slow = server.wait_for_line("wait_ms=");
+        let waited = slow.split("wait_ms=").nth(1).expect("a time");
+        let waited = waited.split_whitespace().next().expect("a time");
+        assert!(waited.parse::<f64>().expect("a time") >= 150.0, "{slow}");
     }
 }
 

@@ -110,6 +110,15 @@ impl Core {
         (!decision.admitted).then(|| Reply::error(429, "Too many requests", &trail.id, None))
     }
 
+    /// A refusal that had to wait for what decides on limits.
+    pub(super) fn after_waiting(&self, refused: Reply) -> Reply {
+        let now = self.now();
+        Reply {
+            asked: Some((now, now)),
+            ..refused
+        }
+    }
+
     /// Refuses a request, unless its rate limit does.
     pub(super) fn refuse_later(
         self: &Rc<Self>,
@@ -121,7 +130,7 @@ impl Core {
         let answering = async move |trail: &mut Trail| {
             let outcome = limit.ruling.outcome().await;
             let refused = core.settle(limit.rule, outcome, trail);
-            refused.unwrap_or(reply)
+            core.after_waiting(refused.unwrap_or(reply))
         };
         Handled::Later(Later::new(trail, bytes, None, answering))
     }
