@@ -22,6 +22,13 @@ const OVERFLOWING: &str = "
   .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.scrollWidth > one.clientWidth + 1 && one.clientWidth)
   .map((one) => `${one.tagName}.${one.className} ${one.textContent.slice(0, 30)}`)";
 
+/// Has each core say the most that it may have to.
+const BUSIEST: &str = "
+for (const one of document.querySelectorAll('.core h3')) {
+  one.firstElementChild.textContent = '100 % busy';
+  one.firstChild.textContent = 'core 1023';
+}";
+
 /// Texts of the drawing that lie over each other.
 const OVERLAPPING: &str = "
 [...document.querySelectorAll('.chart')].flatMap((chart) => {
@@ -137,6 +144,9 @@ fn it_draws_what_happens_and_asks_for_nothing_else() {
         page.prefer(scheme);
         page.value("new Promise((done) => setTimeout(done, 1500))");
         assert_fits(&mut page);
+        // The most that a core may have to say.
+        let full = format!("{BUSIEST}; {OVERFLOWING}");
+        assert_eq!(page.value(&full), Value::Array(Vec::new()), "{width}");
         assert_eq!(
             page.value(UNREADABLE),
             Value::Array(Vec::new()),
