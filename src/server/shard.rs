@@ -219,19 +219,19 @@ impl Shard {
         });
         while !control.drain.load(Ordering::Acquire) {
             event.woken().await;
-            if let (Some(secure), Some(config)) = (&secure, lock(&control.tls).take()) {
+            if let (Some(secure), Some(config)) = (&secure, take(&control.tls)) {
                 secure.replace(config);
             }
-            for order in std::mem::take(&mut *lock(&control.orders)) {
+            for order in take(&control.orders) {
                 if succession.follow(order) {
                     // What comes next is recorded by other names.
                     reporter.report(&current.core(), house.open.get(), None);
                 }
             }
-            if let Some(keys) = lock(&control.keys).take() {
+            if let Some(keys) = take(&control.keys) {
                 current.core().replace_keys(&keys);
             }
-            if let Some(empty) = lock(&control.empty).take() {
+            if let Some(empty) = take(&control.empty) {
                 reporter.report(&current.core(), house.open.get(), Some(empty));
                 current.request_log().tell_again(ring.now());
             }
@@ -260,6 +260,12 @@ impl Shard {
         office.log_summary();
         reporter.report(&core, house.open.get(), None);
     }
+}
+
+/// What is in the mailbox, which is not held any more when it is dealt with: the control thread does not wait for a
+/// core, whatever that is at.
+fn take<T: Default>(mailbox: &Mutex<T>) -> T {
+    std::mem::take(&mut lock(mailbox))
 }
 
 fn lock<T>(mailbox: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -369,5 +375,19 @@ pub fn ring_options(config: &Config) -> ring::Options {
         input_bytes_max: (2 * config.limits.head.head_bytes_max).max(64 * 1024),
         spin: config.spin,
         ..ring::Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_is_free_while_what_was_in_it_is_dealt_with() {
+        let mailbox = Mutex::new(Some(1));
+        if let Some(one) = take(&mailbox) {
+            assert!(mailbox.try_lock().is_ok_and(|it| it.is_none()), "{one}");
+        }
+        assert_eq!(take(&mailbox), None);
     }
 }
