@@ -12,7 +12,10 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use pinion::demo::postgres::{Cluster, Options, find_binaries};
-use support::{PATIENCE, Postgres, Server, Shared, Signal, TempDir, ended, pinion, send_signal};
+use support::proxy::Proxy;
+use support::{
+    Client, PATIENCE, Postgres, Server, Shared, Signal, TempDir, ended, pinion, send_signal,
+};
 
 const ROUTES: &str = r#"
 [[route]]
@@ -499,6 +502,21 @@ fn it_starts_without_postgres_and_recovers_when_that_comes() {
     assert_eq!(server.get("/one").status, 200);
     drop(server);
     drop(cluster);
+}
+
+#[test]
+fn the_first_requests_wait_for_the_connections_of_their_core() {
+    let postgres = postgres();
+    let proxy = Proxy::start(&postgres.socket());
+    // A connection takes some tenths of a second.
+    proxy.dribble(true);
+    let server = Server::start(ROUTES, &proxy.url(), &["--cores", "0,1"]);
+    // With so many sockets, some are on either core.
+    let clients: Vec<_> = (0..16).map(|_| Client::connect(server.address)).collect();
+    for mut client in clients {
+        let response = client.request("GET", "/one", None);
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
 }
 
 // ---- The machine ----

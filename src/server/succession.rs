@@ -143,14 +143,19 @@ impl Succession {
         })
     }
 
-    /// Waits until this core may accept: at once, unless another process serves until it is told to leave.
+    /// Waits until this core may accept: when it has its connections to Postgres, so that nobody is refused
+    /// because he came early, and, if another process serves, when it is told to.
     pub async fn open(self: Rc<Self>, takes_over: bool) {
+        let database = self.current.core().parts().1.clone();
+        let patience = match takes_over {
+            true => limits::SUCCESSION_PATIENCE,
+            false => limits::DOWN_PATIENCE,
+        };
+        // It serves without Postgres, too.
+        let _ = database.settled(patience, false).await;
         if !takes_over {
             return;
         }
-        let database = self.current.core().parts().1.clone();
-        // As at any start, it serves without Postgres, too.
-        let _ = database.settled(limits::SUCCESSION_PATIENCE, false).await;
         let _ = self.premises.news.send(News::Settled);
         // Whoever was accepted before could not be given back, should it not come to that.
         while !self.is_open.get() {
