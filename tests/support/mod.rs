@@ -369,6 +369,9 @@ pub fn pinion(arguments: &[&str]) -> Command {
     }
     // The machine of the tests is slow at times. Those that are about it say what is slow.
     command.env("PINION_SLOW_LOG", "0s");
+    // Its memory is looked at. Huge pages are resident as a whole, and the kernel makes them up again of pages
+    // that were given back.
+    command.env("MIMALLOC_ALLOW_THP", "0");
     command
         .args(arguments)
         // Tests run side by side, and its default is one port.
