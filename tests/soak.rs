@@ -37,6 +37,8 @@ mod samples;
 mod schema;
 #[path = "soak/settings.rs"]
 mod settings;
+#[path = "soak/starvation.rs"]
+mod starvation;
 #[path = "soak/talk.rs"]
 mod talk;
 #[path = "soak/ways.rs"]
@@ -54,6 +56,7 @@ use std::time::{Duration, Instant};
 
 use guards::Limit;
 use ledger::Ledger;
+use starvation::Starvation;
 use ways::Ways;
 use windows::Windows;
 use writes::Writes;
@@ -64,6 +67,7 @@ pub struct Soak {
     pub seed: u64,
     pub items: Vec<Item>,
     pub windows: Windows,
+    pub starvation: Starvation,
     pub ledger: Ledger,
     pub writes: Writes,
     pub limit: Limit,

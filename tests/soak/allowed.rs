@@ -13,6 +13,7 @@
 //! | no token, or one that does not hold, where one is asked for | 401; nothing was done |
 //! | more than a rate limit admits | 429, and exactly as many are let in as it says |
 //! | a rate limit while its core stands still | 503 with `Retry-After`, if it says so |
+//! | anything while others have the server's cores (`starvation.rs`) | the right answer, any refusal, or the end |
 //! | a head or body that takes longer than its time | 408 and the end, not before that time |
 //! | an idle connection | the end without a word, not before its time |
 //! | a client that does not read past the write timeout | right answers, then the end anywhere |

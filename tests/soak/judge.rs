@@ -67,7 +67,7 @@ pub fn judge(
             || undecided && matches!(fault, Fault::Halt | Fault::Hog)
             || or_overloaded && is_allowed(fault, ask.class, Refusal::Overloaded)
     };
-    if !faults.iter().any(|fault| excused(*fault)) {
+    if !faults.iter().any(|fault| excused(*fault)) && !soak.starvation.touches(from, until) {
         let class = ask.class;
         return Err(format!(
             "{refusal:?} of {class:?} is not allowed now; {wrong}"

@@ -15,6 +15,7 @@ use crate::picture::Picture;
 use crate::samples::Sampler;
 use crate::schema::{ADMITTED, FLAGS, ROUTES, SCHEMA, USER};
 use crate::settings::Settings;
+use crate::starvation::Starvation;
 use crate::support::cluster::Cluster;
 use crate::support::process::{descriptors, descriptors_if_any};
 use crate::support::proxy::Proxy;
@@ -53,6 +54,7 @@ pub fn run(settings: &Settings) -> bool {
         seed: settings.seed,
         items: items(&postgres),
         windows: Windows::default(),
+        starvation: Starvation::default(),
         ledger: Ledger::new(settings.seed),
         writes: Writes::default(),
         limit: Limit::default(),
@@ -167,6 +169,7 @@ fn under_faults(
             server,
         };
         let injector = scope.spawn(move || injector.run(events));
+        scope.spawn(|| soak.starvation.watch(server, || soak.goes_on()));
         let mut next_progress = PROGRESS_INTERVAL;
         while start.elapsed() < settings.duration && soak.goes_on() {
             std::thread::sleep(SAMPLE_INTERVAL);
@@ -291,6 +294,11 @@ fn describe(soak: &Soak, recoveries: &Recoveries, report: &mut String) {
     let _ = writeln!(
         report,
         "{full} TLS sessions begun, {resumed} taken up again"
+    );
+    let _ = writeln!(
+        report,
+        "the machine gave the server no time for {:.1?}",
+        soak.starvation.total()
     );
     for (words, count) in ledger.excuses() {
         let _ = writeln!(report, "  excused {count:7} × {words}");

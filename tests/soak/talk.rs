@@ -106,7 +106,7 @@ pub fn settle(
                 }
                 response.field("connection") != Some("close") || ask.closes
             }
-            Err(_) if response.status == 408 && line.own_delay >= OWN_DELAY_MAX => {
+            Err(_) if response.status == 408 && was_late(soak, line, from) => {
                 give_up(soak, ask);
                 false
             }
@@ -118,7 +118,7 @@ pub fn settle(
                 false
             }
         },
-        Err(Broken::Closed | Broken::Cut) if may_end(soak, line) => {
+        Err(Broken::Closed | Broken::Cut) if may_end(soak, line, from) => {
             give_up(soak, ask);
             false
         }
@@ -137,9 +137,14 @@ pub fn give_up(soak: &Soak, ask: &Ask) {
     soak.ledger.count(Outcome::Ended);
 }
 
-/// Whether the server may end a connection at any place.
-fn may_end(soak: &Soak, line: &Line) -> bool {
-    line.own_delay >= OWN_DELAY_MAX || soak.is_draining()
+/// Whether the server may end a connection at any place; it is known from that moment on.
+pub fn may_end(soak: &Soak, line: &Line, from: Instant) -> bool {
+    soak.is_draining() || was_late(soak, line, from)
+}
+
+/// Whether a time may have been over as the client, or the server, did not get to run.
+fn was_late(soak: &Soak, line: &Line, from: Instant) -> bool {
+    line.own_delay >= OWN_DELAY_MAX || soak.starvation.touches(from, Instant::now())
 }
 
 /// The server has to close now, and to say nothing before; but over TLS, that it closes.
@@ -147,7 +152,7 @@ pub fn expect_end(soak: &Soak, line: &mut Line, from: Instant) {
     let rest = line.rest();
     let faults = soak.windows.between(from, Instant::now());
     match rest {
-        Ok(rest) if rest.is_empty() && line.is_silent && !may_end(soak, line) => {
+        Ok(rest) if rest.is_empty() && line.is_silent && !may_end(soak, line, from) => {
             let what = "the end was not said";
             soak.ledger.wrong_exchange(what, line, &faults);
         }
@@ -191,6 +196,7 @@ fn connected(
 ) -> Option<Line> {
     let soak = asks.soak;
     loop {
+        let from = Instant::now();
         let mut line = taken(soak, connect(soak.ways.address(asks.way)))?;
         if asks.way == Way::Plain {
             return Some(line);
@@ -201,9 +207,8 @@ fn connected(
                 return Some(line);
             }
             Err(_) if soak.is_draining() => return None,
-            // Its time may have been over: of a client that did not get to run, or of a server that was
-            // stopped.
-            Err(_) if line.own_delay >= OWN_DELAY_MAX => soak.ledger.count(Outcome::Ended),
+            // Of a server that was stopped, too.
+            Err(_) if was_late(soak, &line, from) => soak.ledger.count(Outcome::Ended),
             Err(error) => {
                 soak.ledger.lost_fact(&format!("no handshake: {error}"));
                 return None;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::Soak;
 use crate::asks::{Ask, Asks};
+use crate::fault::Fault;
 use crate::ledger::Outcome;
 use crate::talk::{
-    Manner, connect, connect_bare, connect_narrow, expect_end, give_up, round, settle,
+    Manner, connect, connect_bare, connect_narrow, expect_end, give_up, may_end, round, settle,
 };
 use crate::wire::{Broken, Line};
 
@@ -82,10 +83,10 @@ pub fn come_late(mut asks: Asks<'_>) {
         let took = from.elapsed();
         let late = matches!(&answer, Ok(response) if response.status == 408);
         let faults = soak.windows.between(from, Instant::now());
-        if late && took >= HEAD_AND_BODY_TIME.mul_f64(0.95) {
+        if late && !is_early(soak, from, HEAD_AND_BODY_TIME) {
             soak.ledger.count(Outcome::Right);
             expect_end(soak, &mut line, from);
-        } else if soak.is_draining() && matches!(answer, Err(Broken::Closed)) {
+        } else if matches!(answer, Err(Broken::Closed)) && may_end(soak, &line, from) {
             soak.ledger.count(Outcome::Ended);
         } else {
             let what = format!(
@@ -116,11 +117,22 @@ pub fn come_late_with_a_handshake(mut asks: Asks<'_>) {
 /// The server may not have ended a connection before that time.
 fn expect_no_sooner(soak: &Soak, line: &Line, from: Instant, time: Duration) {
     let took = from.elapsed();
-    if took < time.mul_f64(0.95) && !soak.is_draining() {
+    if is_early(soak, from, time) && !soak.is_draining() {
         let faults = soak.windows.between(from, Instant::now());
         let what = format!("closed after {took:?} already");
         soak.ledger.wrong_exchange(&what, line, &faults);
     }
+}
+
+/// Whether a time that began then can't be over. A core counts it from the pass in which it takes a connection or
+/// its bytes, and while it stands still that pass is not over.
+fn is_early(soak: &Soak, from: Instant, time: Duration) -> bool {
+    let until = Instant::now();
+    let stood_still = || {
+        soak.windows.between(from, until).contains(&Fault::Halt)
+            || soak.starvation.touches(from, until)
+    };
+    until - from < time.mul_f64(0.95) && !stood_still()
 }
 
 /// Connections on which nothing is sent any more: closed without a word, not before the time.
