@@ -123,7 +123,7 @@ fn ctrl_c_before_it_serves_leaves_nothing_behind() {
         std::thread::sleep(Duration::from_millis(5));
     };
     send_group_signal(child.id(), Signal::INT);
-    assert_eq!(status_of(&mut child).code(), Some(0));
+    assert_eq!(status_of(&mut child, 2 * PATIENCE).code(), Some(0));
     assert!(!alive(postmaster), "Postgres was left behind");
 }
 

@@ -122,9 +122,7 @@ fn watchdog(time: Duration) -> String {
 fn the_admin_port_says_that_it_is_ready_when_the_manager_was_told_so() {
     let (postgres, manager) = (Postgres::shop(), Manager::at_path());
     let mut server = manager.starts(&postgres.url(), &["--admin", "127.0.0.1:0"], &[]);
-    let line = server.wait_for_line("admin on http://");
-    let address = line.split("http://").nth(1).expect("an address");
-    let mut admin = Client::connect(address.trim().parse().expect("an address"));
+    let mut admin = Client::connect(server.admin());
     manager.hears("READY=1");
     admin.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let ready = admin.response();

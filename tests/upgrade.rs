@@ -71,8 +71,15 @@ impl Fixture {
     fn begin_upgrade(&mut self) -> u32 {
         self.server.forget_log();
         send_signal(self.pid, Signal::USR2);
+        self.follow_upgrade()
+    }
+
+    /// Waits until another process has taken over: the old one.
+    fn follow_upgrade(&mut self) -> u32 {
         let line = self.server.wait_for_line(UPGRADED);
-        std::mem::replace(&mut self.pid, pid_in(&line))
+        let pid = line.split("pid=").nth(1).expect("a process id");
+        let pid = pid.split_whitespace().next().expect("a process id");
+        std::mem::replace(&mut self.pid, pid.parse().expect("a process id"))
     }
 
     /// The same, until the old process has ended.
@@ -96,13 +103,6 @@ impl Drop for Fixture {
             signal_all(&[self.pid], Signal::KILL);
         }
     }
-}
-
-/// The process that a line of the log names.
-fn pid_in(line: &str) -> u32 {
-    let pid = line.split("pid=").nth(1).expect("a process id");
-    let pid = pid.split_whitespace().next().expect("a process id");
-    pid.parse().expect("a process id")
 }
 
 /// Whether a process is no more, or a zombie that nobody has waited for.

@@ -3,7 +3,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::support::{Client, Postgres, SHOP_SECRET, Server, Signal, TempDir, pinion, wait_until};
-use crate::traffic::{admin_of, ask, get, json, shop};
+use crate::traffic::{ask, get, json, shop};
 
 const ROUTES: &str = r#"
 [[route]]
@@ -114,7 +114,7 @@ fn histograms_are_dumped_when_somebody_asks() {
     let flags = ["--admin", "127.0.0.1:0", "--histogram-dir", &dumps];
     std::fs::create_dir(&dumps).expect("a directory");
     let mut server = Server::start(ROUTES, &postgres.url(), &flags).ready();
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     assert_eq!(server.get("/items/1").status, 200);
     let answer = ask(admin, "POST", "/histograms");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -185,7 +185,7 @@ fn settings_are_told_and_secrets_are_not() {
             "redis://somebody:hush-redis@127.0.0.1:1/3",
         );
     let mut server = Server::run(command, directory);
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     let text = get(admin, "/config").text().to_owned();
     assert!(!text.contains("hush"), "{text}");
     let config: Value = serde_json::from_str(&text).expect("JSON");
@@ -218,7 +218,7 @@ fn settings_are_told_and_secrets_are_not() {
 fn what_can_not_be_answered_is_not_ready_and_says_why() {
     let mut postgres = Postgres::start("select 1;");
     let mut server = Server::start(ROUTES, &postgres.url(), &["--admin", "127.0.0.1:0"]);
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     wait_until("it is ready", || get(admin, "/readyz").status == 200);
     let ready = json(admin, "/readyz");
     assert_eq!(ready["status"], "ready");
@@ -252,7 +252,7 @@ fn routes_of_a_server_that_started_without_postgres_are_asked_for_later() {
     let mut postgres = Postgres::start("select 1;");
     postgres.stop();
     let mut server = Server::start(ROUTES, &postgres.url(), &["--admin", "127.0.0.1:0"]);
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     let without = json(admin, "/routes");
     assert!(without["unresolved"].is_string(), "{without}");
     assert_eq!(without["routes"][0]["params"][0]["name"], "id");
@@ -269,7 +269,7 @@ fn routes_of_a_server_that_started_without_postgres_are_asked_for_later() {
 fn a_server_that_stops_is_not_ready_and_answers_to_the_end() {
     let postgres = Postgres::shop();
     let mut server = Server::start(ROUTES, &postgres.url(), &["--admin", "127.0.0.1:0"]).ready();
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     let mut client = server.client();
     client.send("GET /nap?seconds=4 HTTP/1.1\r\nHost: test\r\n\r\n");
     wait_until("it naps", || {
@@ -303,7 +303,7 @@ fn a_reload_that_was_refused_is_told_and_leaves_it_ready() {
         .arg(&routes);
     let secret = routes.with_file_name("shop-jwt.key");
     let mut server = Server::run(command, directory).ready();
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     wait_until("it is ready", || get(admin, "/readyz").status == 200);
     std::fs::write(&secret, "short").expect("a file");
     server.signal(Signal::HUP);

@@ -4,7 +4,7 @@ use pinion::limits;
 
 use crate::support::process::{limit_descriptors, lowest_free_descriptor};
 use crate::support::{Client, Postgres, Server, Signal, connect, wait_until};
-use crate::traffic::{admin_of, get, shop};
+use crate::traffic::{get, shop};
 
 /// A GET of `/livez` whose head has so many bytes.
 fn of_length(length: usize) -> String {
@@ -148,7 +148,7 @@ fn clients_for_whom_there_is_no_place_are_counted() {
     let postgres = Postgres::shop();
     let flags = ["--admin", "127.0.0.1:0", "--max-connections", "1"];
     let mut server = Server::shop(&postgres, &flags);
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     let full = || {
         let text = get(admin, "/metrics").text().to_owned();
         let line = text

@@ -9,13 +9,6 @@ use serde_json::Value;
 
 use crate::support::{Client, Postgres, Response, Server, wait_until};
 
-/// Where the admin port of a server is.
-pub fn admin_of(server: &mut Server) -> SocketAddr {
-    let line = server.wait_for_line("admin on http://");
-    let address = line.split("http://").nth(1).expect("an address");
-    address.trim().parse().expect("an address")
-}
-
 /// The shop on two cores, where there are two.
 pub fn shop(postgres: &Postgres) -> (Server, SocketAddr) {
     let cores = match std::thread::available_parallelism().map_or(1, usize::from) {
@@ -24,7 +17,7 @@ pub fn shop(postgres: &Postgres) -> (Server, SocketAddr) {
     };
     let flags = ["--admin", "127.0.0.1:0", "--cores", cores];
     let mut server = Server::shop(postgres, &flags);
-    let admin = admin_of(&mut server);
+    let admin = server.admin();
     // Every core, not only the one that answers.
     wait_until("it is ready", || get(admin, "/readyz").status == 200);
     (server, admin)

@@ -103,9 +103,7 @@ impl Host {
             .arg("--routes")
             .arg(&routes);
         let mut server = Server::run(command, directory).ready();
-        let line = server.wait_for_line("admin on http://");
-        let admin = line.split("http://").nth(1).expect("an address");
-        let admin = admin.trim().parse().expect("an address");
+        let admin = server.admin();
         let host = Host {
             server,
             postgres,

@@ -46,7 +46,7 @@ impl Served {
     }
 
     pub fn exit(mut self) -> ExitStatus {
-        status_of(&mut self.child)
+        status_of(&mut self.child, PATIENCE)
     }
 }
 

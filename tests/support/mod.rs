@@ -259,6 +259,11 @@ impl Server {
         address_in(&self.wait_for_line(&format!("listening on {scheme}://")))
     }
 
+    /// Where its admin port is.
+    pub fn admin(&mut self) -> SocketAddr {
+        address_in(&self.wait_for_line("admin on http://"))
+    }
+
     /// Waits until every route can be answered.
     pub fn ready(self) -> Server {
         let start = Instant::now();
@@ -324,7 +329,7 @@ impl Server {
 
     /// Waits for the end.
     pub fn exit(mut self) -> ExitStatus {
-        process::status_of(&mut self.child)
+        process::status_of(&mut self.child, PATIENCE)
     }
 }
 

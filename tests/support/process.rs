@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 
-use super::PATIENCE;
-
 /// Its open descriptors.
 pub fn descriptors(pid: u32) -> usize {
     descriptors_if_any(pid).expect("its descriptors")
@@ -55,13 +53,13 @@ pub fn children(pid: u32) -> Vec<u32> {
 }
 
 /// What a process ends with that is about to.
-pub fn status_of(child: &mut Child) -> ExitStatus {
+pub fn status_of(child: &mut Child, patience: Duration) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("its status") {
             return status;
         }
-        assert!(start.elapsed() < 2 * PATIENCE, "it does not end");
+        assert!(start.elapsed() < patience, "it does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

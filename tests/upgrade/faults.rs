@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::process::{children, signal_all};
 use crate::support::{PATIENCE, Signal, TempDir, pinion, send_signal, wait_until};
-use crate::{Fixture, KEPT, UPGRADED, command, fixture, fixture_of, has_ended, pid_in, versions};
+use crate::{Fixture, KEPT, UPGRADED, command, fixture, fixture_of, has_ended, versions};
 
 #[test]
 fn a_new_process_that_does_not_come_up_changes_nothing() {
@@ -65,8 +65,7 @@ fn one_at_a_time() {
     for _ in 0..5 {
         send_signal(fixture.pid, Signal::USR2);
     }
-    let line = fixture.server.wait_for_line(UPGRADED);
-    let old = std::mem::replace(&mut fixture.pid, pid_in(&line));
+    let old = fixture.follow_upgrade();
     wait_until("the old one has ended", || has_ended(old));
     let log = fixture.server.log().join("\n");
     assert_eq!(log.matches("beside this process").count(), 1, "{log}");
@@ -81,11 +80,7 @@ fn a_process_that_is_stopped_and_goes_on_does_not_lose_the_other() {
     send_signal(fixture.pid, Signal::USR2);
     fixture.server.wait_for_line("SIGUSR2");
     // Whatever waits for a word from the other one is interrupted by this.
-    let mut both = Vec::new();
-    wait_until("there are two", || {
-        both = [vec![fixture.pid], children(fixture.pid)].concat();
-        both.len() == 2
-    });
+    let both = [fixture.pid, successor_of(fixture.pid)];
     while fixture.server.log().iter().all(|it| !it.contains(UPGRADED)) {
         signal_all(&both, Signal::STOP);
         signal_all(&both, Signal::CONT);
@@ -218,8 +213,7 @@ fn one_that_is_asked_for_while_another_fails_is_begun_then() {
     writing.write_all(b"nonsense").expect("a reader");
     drop(writing);
     fixture.server.wait_for_line(KEPT);
-    let line = fixture.server.wait_for_line(UPGRADED);
-    let old = std::mem::replace(&mut fixture.pid, pid_in(&line));
+    let old = fixture.follow_upgrade();
     wait_until("the old one has ended", || has_ended(old));
     assert_eq!(fixture.server.get("/versions/2").status, 200);
     fixture.stop();
