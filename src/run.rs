@@ -23,7 +23,7 @@ use crate::pg::connect;
 use crate::pg::url::{self, Target};
 use crate::report;
 use crate::ring;
-use crate::server::{self, Reread};
+use crate::server::{self, Noted, Reread};
 use crate::upgrade;
 
 /// A fault that ends the program, in words for whoever started it.
@@ -57,7 +57,7 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn run_serve(flags: &Serve) -> Result<(), Fault> {
-    let asked_again = note_requests()?;
+    let noted = note_requests()?;
     let config = Config::new(&flags.machine)?;
     log::start(&config.log, config.log_format)?;
     let api = load(&flags.api.routes)?;
@@ -65,15 +65,7 @@ fn run_serve(flags: &Serve) -> Result<(), Fault> {
     let routes = flags.api.routes.clone();
     let settings = config.clone();
     let reread = move || reread(&routes, &settings).map_err(|fault| fault.to_string());
-    let interrupted = AtomicBool::new(false);
-    let reread: Reread = Arc::new(reread);
-    serve(
-        config,
-        api,
-        target,
-        Some((reread, asked_again)),
-        &interrupted,
-    )
+    serve(config, api, target, Some(Arc::new(reread)), &noted)
 }
 
 fn run_demo(flags: &Demo) -> Result<(), Fault> {
@@ -100,8 +92,8 @@ fn run_demo(flags: &Demo) -> Result<(), Fault> {
         data_dir,
         fresh: flags.fresh,
     };
-    let interrupted = take_signals()?;
-    run_shop(&options, config, api, &interrupted)
+    let noted = take_signals()?;
+    run_shop(&options, config, api, &noted)
 }
 
 /// The shop over its private Postgres, which is stopped however this ends.
@@ -109,22 +101,22 @@ fn run_shop(
     options: &demo::postgres::Options,
     config: Config,
     api: Api,
-    interrupted: &AtomicBool,
+    noted: &Noted,
 ) -> Result<(), Fault> {
     let started = demo::postgres::Cluster::start(options);
-    let Some(mut cluster) = unless(interrupted, started)? else {
+    let Some(mut cluster) = unless(&noted.stop, started)? else {
         return Ok(());
     };
     let url = cluster.url();
     log::say(Level::INFO, &format!("postgres: {url}"));
     let run = || {
         let loaded = cluster.ensure_loaded(demo::SCHEMA);
-        if unless(interrupted, loaded)?.is_none() {
+        if unless(&noted.stop, loaded)?.is_none() {
             return Ok(());
         }
         let api = with_tokens(api, &options.data_dir)?;
         let target = url::parse(&url, &|_| None, None)?;
-        serve(config, api, target, None, interrupted)
+        serve(config, api, target, None, noted)
     };
     let outcome = run();
     let stopped = cluster.stop();
@@ -161,29 +153,31 @@ fn unless<T>(
 
 /// From now on SIGINT and SIGTERM are only noted, so that the demo's Postgres is never left behind:
 /// whoever waits for long looks at the flag, and the server takes the signals when it runs.
-fn take_signals() -> Result<Arc<AtomicBool>, Fault> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, interrupted.clone())
-            .map_err(|error| format!("signals can't be taken: {error}"))?;
-    }
-    Ok(interrupted)
+fn take_signals() -> Result<Noted, Fault> {
+    let noted = Noted::default();
+    note([(SIGINT, noted.stop.clone()), (SIGTERM, noted.stop.clone())])?;
+    Ok(noted)
 }
 
 /// From now on signals that ask a server for something do not end the program, which is what they do to one that
-/// does not know them: while it waits for Postgres they may come as well. True once it was asked to read
-/// its files again. The server takes the signals when it runs.
-fn note_requests() -> Result<Arc<AtomicBool>, Fault> {
-    let again = Arc::new(AtomicBool::new(false));
-    for (signal, flag) in [
-        (SIGHUP, again.clone()),
+/// does not know them: while it waits for Postgres they may come as well. The server takes the signals when it
+/// runs.
+fn note_requests() -> Result<Noted, Fault> {
+    let noted = Noted::default();
+    note([
+        (SIGHUP, noted.reload.clone()),
         (SIGUSR1, Arc::default()),
         (SIGUSR2, Arc::default()),
-    ] {
+    ])?;
+    Ok(noted)
+}
+
+fn note<const N: usize>(signals: [(i32, Arc<AtomicBool>); N]) -> Result<(), Fault> {
+    for (signal, flag) in signals {
         signal_hook::flag::register(signal, flag)
             .map_err(|error| format!("signals can't be taken: {error}"))?;
     }
-    Ok(again)
+    Ok(())
 }
 
 fn run_upgrade(flags: &Upgrade) -> Result<(), Fault> {
@@ -221,13 +215,13 @@ fn run_report(flags: cli::Report) -> Result<(), Fault> {
 }
 
 /// Checks the routes against the database, unless it is away, and serves them; not if it was
-/// interrupted meanwhile. With `reread` comes whether it was asked to meanwhile.
+/// interrupted meanwhile.
 fn serve(
     config: Config,
     api: Api,
     target: Target,
-    reread: Option<(Reread, Arc<AtomicBool>)>,
-    interrupted: &AtomicBool,
+    reread: Option<Reread>,
+    noted: &Noted,
 ) -> Result<(), Fault> {
     check_redis(&config, &api)?;
     check_access_log(&config, &api)?;
@@ -239,19 +233,18 @@ fn serve(
         tracing::warn!("{warning}");
     }
     let mut resolved = resolve(&api, &target)?;
-    if let Some((reread, asked_again)) = &reread {
-        while asked_again.swap(false, Ordering::AcqRel) {
+    if let Some(reread) = &reread {
+        while noted.reload.swap(false, Ordering::AcqRel) {
             tracing::info!("SIGHUP: reading the routes file again before it is served");
             api = reread()?;
             resolved = resolve(&api, &target)?;
         }
     }
-    let reread = reread.map(|(reread, _)| reread);
-    if interrupted.load(Ordering::Acquire) {
+    if noted.stop.load(Ordering::Acquire) {
         return Ok(());
     }
     tracing::info!(routes = api.routes.len(), database = %target, "serving {}", api.title);
-    server::serve(config, &api, &target, reread, resolved)?;
+    server::serve(config, &api, &target, reread, resolved, noted)?;
     Ok(())
 }
 

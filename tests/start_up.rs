@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -602,6 +602,31 @@ fn what_is_asked_of_it_while_it_waits_for_postgres_does_not_end_it() {
     let log = server.log().join("\n");
     assert!(log.contains("reading the routes file again"), "{log}");
     assert!(log.contains("routes=1 "), "{log}");
+}
+
+#[test]
+fn a_reload_is_not_lost_whenever_in_the_start_it_is_asked_for() {
+    let postgres = postgres();
+    let directory = TempDir::new();
+    let routes = directory.file("routes.toml", ROUTES);
+    for _ in 0..10 {
+        let mut command = pinion(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--database-url", &postgres.url(), "--routes"]);
+        let mut server = command.arg(&routes).spawn().expect("pinion");
+        let log = BufReader::new(server.stderr.take().expect("it is piped"));
+        let mut lines = log.lines().map_while(Result::ok);
+        // The file has been read, and the server is not there yet.
+        assert!(lines.any(|line| line.contains(" serving ")));
+        send_signal(server.id(), Signal::HUP);
+        assert!(lines.any(|line| line.contains(" listening on ")));
+        send_signal(server.id(), Signal::TERM);
+        let rest: Vec<String> = lines.collect();
+        assert!(
+            rest.iter().any(|line| line.contains("SIGHUP: reading")),
+            "{rest:?}"
+        );
+        assert!(server.wait().expect("its status").success());
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -117,6 +118,15 @@ enum News {
     Ended(usize, Result<(), String>),
 }
 
+/// Signals that came before the server took them.
+#[derive(Default)]
+pub struct Noted {
+    /// SIGTERM or SIGINT.
+    pub stop: Arc<AtomicBool>,
+    /// SIGHUP.
+    pub reload: Arc<AtomicBool>,
+}
+
 /// Serves until SIGTERM or SIGINT, then drains. On SIGHUP the API is what `reread` gives, if there is
 /// anything to read. `resolved`: what Postgres has said of the routes, unless it was away. The calling thread
 /// is the control thread.
@@ -126,12 +136,14 @@ pub fn serve(
     target: &Arc<Target>,
     reread: Option<Reread>,
     resolved: Option<Vec<Resolved>>,
+    noted: &Noted,
 ) -> Result<(), Error> {
     let config = Arc::new(config);
     ring::probe(&ring_options(&config)).map_err(|error| Error(error.to_string()))?;
     let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
     let (sender, news) = channel();
     listen_to_signals(sender.clone())?;
+    noted.tell(&sender);
     // A fetch may take seconds: a signal that comes meanwhile is not lost.
     let keys = load_keys(api, &sender)?;
     let mut inheritance = Inheritance::take().map_err(|error| Error::of_handover(&error))?;
@@ -279,6 +291,19 @@ fn deliver_snapshots(sender: Sender<News>) -> Deliver {
         // The control thread may have given up on this core already.
         let _ = sender.send(News::Snapshot(snapshot));
     })
+}
+
+impl Noted {
+    /// From now on signals are heard of otherwise as well: one that is told of twice is as good as once.
+    fn tell(&self, sender: &Sender<News>) {
+        let signals = [(&self.stop, News::Signal), (&self.reload, News::Reload)];
+        for (flag, news) in signals {
+            if flag.load(Ordering::Acquire) {
+                // The receiver is this thread's.
+                let _ = sender.send(news);
+            }
+        }
+    }
 }
 
 /// Signals are the control thread's: the cores block them.
