@@ -505,6 +505,22 @@ fn it_starts_without_postgres_and_recovers_when_that_comes() {
 }
 
 #[test]
+fn a_postgres_that_says_nothing_keeps_nobody_from_what_needs_none() {
+    let directory = TempDir::new();
+    // Whoever connects is in its queue.
+    let _silent = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
+    let url = format!(
+        "postgres:///none?host={}&connect_timeout=2",
+        directory.path().display()
+    );
+    let mut server = Server::start(ROUTES, &url, &[]);
+    server.wait_for_line("Postgres is away: starting without it");
+    assert_eq!(server.get("/health").status, 200);
+    assert_eq!(server.get("/one").status, 503);
+    assert_eq!(server.get("/ready").status, 503);
+}
+
+#[test]
 fn the_first_requests_wait_for_the_connections_of_their_core() {
     let postgres = postgres();
     let proxy = Proxy::start(&postgres.socket());
