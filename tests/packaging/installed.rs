@@ -70,6 +70,22 @@ fn files_are_named_from_where_the_caller_is() {
 
 /// Twice is once; what is changed below /etc stays; and all of it goes again but for that.
 #[test]
+fn what_an_older_systemd_needed_goes_with_it() {
+    let directory = TempDir::new();
+    let root = directory.path().join("root");
+    succeeds(&mut install(&root));
+    let installed = tree(&root);
+    let drop_in = root.join("etc/systemd/system/pinion.service.d/before-253.conf");
+    std::fs::create_dir_all(drop_in.parent().expect("a directory")).expect("a directory");
+    std::fs::copy(source("systemd/before-253.conf"), &drop_in).expect("the drop-in");
+    let told = succeeds(install(&root).arg("--dry-run"));
+    assert!(told.contains("before-253.conf"), "{told}");
+    assert!(drop_in.exists());
+    succeeds(&mut install(&root));
+    assert_eq!(tree(&root), installed);
+}
+
+#[test]
 fn it_can_be_installed_again_and_removed() {
     let directory = TempDir::new();
     let root = directory.path().join("root");
