@@ -8,14 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::support::{Signal, TempDir, find};
-use super::{Client, PATIENCE, Server, descriptors_at_rest, get, process, server};
-
-/// The address of a further listener.
-fn second(server: &mut Server) -> std::net::SocketAddr {
-    let line = server.wait_for_line("listening on http://[::1]");
-    let address = line.split("http://").nth(1).unwrap();
-    address.split_whitespace().next().unwrap().parse().unwrap()
-}
+use super::{Client, PATIENCE, descriptors_at_rest, get, process, server};
 
 fn served(client: &mut Client) {
     assert_eq!(client.request("GET", "/health", None).status, 200);
@@ -68,7 +61,7 @@ fn listeners_of_a_core_share_its_places_in_turn() {
         &unix,
     ];
     let (mut server, _postgres) = server(&flags);
-    let other = second(&mut server);
+    let other = server.address_in_line("listening on http://[::1]");
     let rest = descriptors_at_rest(&server);
     let request = get("/health").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     let mut holder = server.client();

@@ -22,9 +22,7 @@ fn is_silent(client: &Client) -> bool {
 #[test]
 fn a_connection_too_many_waits_for_its_turn() {
     let (mut server, _postgres) = server(&["--max-connections", "1", "--listen", "[::1]:0"]);
-    let other = server.wait_for_line("listening on http://[::1]");
-    let other = other.split("http://").nth(1).unwrap();
-    let other = other.split_whitespace().next().unwrap().parse().unwrap();
+    let other = server.address_in_line("listening on http://[::1]");
     let mut first = server.client();
     assert_eq!(first.request("GET", "/health", None).status, 200);
     // On the same listener and on the other one.

@@ -34,9 +34,7 @@ fn several_kinds_at_once() {
     let path = directory.path().join("socket");
     let unix = format!("unix:{}", path.display());
     let (mut server, _postgres) = server(&["--listen", "[::1]:0", "--listen", &unix]);
-    let line = server.wait_for_line("listening on http://[::1]:");
-    let address = line.split("http://").nth(1).unwrap();
-    let address = address.split_whitespace().next().unwrap().parse().unwrap();
+    let address = server.address_in_line("listening on http://[::1]:");
     server.wait_for_line(&format!("listening on {unix}"));
     assert_eq!(server.get("/echo/x").status, 200);
     let response = Client::connect(address).request("GET", "/echo/x", None);

@@ -68,7 +68,6 @@ fn files_are_named_from_where_the_caller_is() {
     }
 }
 
-/// Twice is once; what is changed below /etc stays; and all of it goes again but for that.
 #[test]
 fn what_an_older_systemd_needed_goes_with_it() {
     let directory = TempDir::new();
@@ -85,6 +84,7 @@ fn what_an_older_systemd_needed_goes_with_it() {
     assert_eq!(tree(&root), installed);
 }
 
+/// Twice is once; what is changed below /etc stays; and all of it goes again but for that.
 #[test]
 fn it_can_be_installed_again_and_removed() {
     let directory = TempDir::new();

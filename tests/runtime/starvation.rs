@@ -3,11 +3,13 @@
 //! tasks are runnable would show as a gap in which the core's thread did not even want to run.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::support::process::{threads, waited_for_cpu};
 use crate::support::{Client, Postgres, Server, Signal};
 
 /// No core stalls for longer, but for what the scheduler takes away.
@@ -19,13 +21,6 @@ const DURATION: Duration = Duration::from_secs(3);
 /// Threads that do nothing but compete for the core's processor.
 const HOGS: usize = 4;
 
-/// Time that a thread has spent runnable and not running, from its `schedstat`.
-fn waited_for_cpu(path: &str) -> Duration {
-    let text = std::fs::read_to_string(path).expect("schedstat of a thread that lives");
-    let waited = text.split_whitespace().nth(1).expect("run_delay");
-    Duration::from_nanos(waited.parse().expect("nanoseconds"))
-}
-
 /// Time that the hypervisor has given to others, in `/proc/stat`'s ticks of 10 ms.
 fn stolen() -> Duration {
     let text = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
@@ -35,19 +30,13 @@ fn stolen() -> Duration {
 
 /// The thread that drives the server's ring. Those that the executor starts for itself have its name,
 /// too, but come after it.
-fn core_thread(server: &Server) -> String {
-    let tasks = format!("/proc/{}/task", server.pid());
-    let threads = std::fs::read_dir(&tasks).expect("its threads");
-    let core = threads
-        .map(|thread| thread.expect("a thread"))
-        .filter(|thread| {
-            let name = std::fs::read_to_string(thread.path().join("comm"));
-            name.is_ok_and(|name| name.starts_with("core-"))
-        })
-        .filter_map(|thread| thread.file_name().to_str()?.parse::<u32>().ok())
-        .min();
-    let core = core.expect("a thread named core-N");
-    format!("{tasks}/{core}/schedstat")
+fn core_thread(server: &Server) -> PathBuf {
+    let named = threads(server.pid()).filter(|thread| {
+        let name = std::fs::read_to_string(thread.join("comm"));
+        name.is_ok_and(|name| name.starts_with("core-"))
+    });
+    let id = |thread: &PathBuf| thread.file_name()?.to_str()?.parse::<u32>().ok();
+    named.min_by_key(id).expect("a thread named core-N")
 }
 
 /// Threads that end when this is dropped, also by a failing test.
@@ -117,7 +106,7 @@ fn hogs(hostile: &mut Hostile, cpu: usize) {
 /// for as long as it says. The longest time that nobody but the runtime can be blamed for.
 fn longest_stall(server: &Server, hinder: impl Fn()) -> (Duration, u32) {
     let core = core_thread(server);
-    let own = "/proc/thread-self/schedstat";
+    let own = Path::new("/proc/thread-self");
     let taken = || waited_for_cpu(&core) + waited_for_cpu(own) + stolen();
     let mut client = server.client();
     let (mut longest, mut answers) = (Duration::ZERO, 0);

@@ -2,9 +2,11 @@
 //! its cores, and a time that is over then says nothing of the server.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::support::process::{threads, waited_for_cpu_if_any};
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(50);
@@ -33,7 +35,7 @@ struct Seen {
 }
 
 /// How long each thread has waited for a core since it began.
-type Waits = BTreeMap<String, Duration>;
+type Waits = BTreeMap<PathBuf, Duration>;
 
 impl Starvation {
     /// Looks at a process as long as it `goes_on`.
@@ -97,7 +99,7 @@ impl Starvation {
 
 /// The longest wait of a thread since an earlier look.
 fn longest(earlier: &Waits, now: &Waits) -> Duration {
-    let since = |(thread, waited): (&String, &Duration)| {
+    let since = |(thread, waited): (&PathBuf, &Duration)| {
         waited.saturating_sub(earlier.get(thread).copied().unwrap_or_default())
     };
     now.iter().map(since).max().unwrap_or_default()
@@ -105,12 +107,6 @@ fn longest(earlier: &Waits, now: &Waits) -> Duration {
 
 /// Of all threads of a process; those of one that is gone have none.
 fn waits(pid: u32) -> Waits {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let threads = threads.into_iter().flatten().flatten();
-    let wait = |path: &Path| {
-        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
-        let nanos = text.split_whitespace().nth(1)?.parse().ok()?;
-        Some((path.display().to_string(), Duration::from_nanos(nanos)))
-    };
-    threads.filter_map(|it| wait(&it.path())).collect()
+    let wait = |thread: PathBuf| waited_for_cpu_if_any(&thread).map(|waited| (thread, waited));
+    threads(pid).filter_map(wait).collect()
 }

@@ -137,7 +137,7 @@ pub fn give_up(soak: &Soak, ask: &Ask) {
     soak.ledger.count(Outcome::Ended);
 }
 
-/// Whether the server may end a connection at any place; it is known from that moment on.
+/// Whether the server may end, at any place, a connection that something was to come on since `from`.
 pub fn may_end(soak: &Soak, line: &Line, from: Instant) -> bool {
     soak.is_draining() || was_late(soak, line, from)
 }

@@ -249,19 +249,23 @@ impl Server {
             directory,
             token: None,
         };
-        let line = server.wait_for_line("listening on http");
-        server.address = address_in(&line);
+        server.address = server.address_in_line("listening on http");
         server
     }
 
     /// Where it listens for http or https, if that was asked for.
     pub fn listens_on(&mut self, scheme: &str) -> SocketAddr {
-        address_in(&self.wait_for_line(&format!("listening on {scheme}://")))
+        self.address_in_line(&format!("listening on {scheme}://"))
     }
 
     /// Where its admin port is.
     pub fn admin(&mut self) -> SocketAddr {
-        address_in(&self.wait_for_line("admin on http://"))
+        self.address_in_line("admin on http://")
+    }
+
+    /// The address in the line of the log that has these words.
+    pub fn address_in_line(&mut self, words: &str) -> SocketAddr {
+        address_in(&self.wait_for_line(words))
     }
 
     /// Waits until every route can be answered.

@@ -1,5 +1,6 @@
 //! What the kernel knows of a process, its descriptors, its memory, its time; and what it does to one.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -41,11 +42,27 @@ pub fn resident_kib_if_any(pid: u32) -> Option<usize> {
     size.split_whitespace().next()?.parse().ok()
 }
 
+/// The directories of its threads; none of one that is gone.
+pub fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads.into_iter().flatten().flatten().map(|it| it.path())
+}
+
+/// Time that a thread has spent runnable and not running.
+pub fn waited_for_cpu(thread: &Path) -> Duration {
+    waited_for_cpu_if_any(thread).expect("schedstat of a thread that lives")
+}
+
+/// The same, unless the thread is gone.
+pub fn waited_for_cpu_if_any(thread: &Path) -> Option<Duration> {
+    let text = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+    let run_delay = text.split_whitespace().nth(1)?;
+    Some(Duration::from_nanos(run_delay.parse().ok()?))
+}
+
 /// Its children, whichever of its threads started them, by their ids; none of one that is gone.
 pub fn children(pid: u32) -> Vec<u32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let threads = threads.into_iter().flatten().flatten();
-    let children = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    let children = threads(pid).map(|thread| std::fs::read_to_string(thread.join("children")));
     // A thread may end meanwhile.
     let children: String = children.filter_map(Result::ok).collect();
     let ids = children.split_whitespace().map(|child| child.parse());
