@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::support::Client;
-use super::{descriptors, server, wait_until};
+use super::support::{Client, Server, echo};
+use super::{descriptors, wait_until};
 
 /// How a client leaves.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,15 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn nothing_that_a_client_does_harms_the_server() {
-    let (mut server, _postgres) = server(&["--header-timeout", "1s", "--body-timeout", "1s"]);
+    let postgres = echo::postgres();
+    // Damage can turn a tenth of a second into hours.
+    let flags = [
+        ["--header-timeout", "1s"],
+        ["--body-timeout", "1s"],
+        ["--statement-timeout", "2s"],
+    ];
+    let flags = flags.as_flattened();
+    let mut server = Server::start(echo::ROUTES, &postgres.url(), flags).ready();
     let baseline = descriptors(&server);
     let end = prop::sample::select(vec![End::Reads, End::HalfCloses, End::Closes, End::Resets]);
     let mut runner = TestRunner::new(Config {

@@ -177,7 +177,10 @@ fn a_locked_table_keeps_no_connection_from_the_other_routes() {
             postgres.sql("begin; lock table locked; select pg_sleep(7); commit");
         });
         until("it is locked", || {
-            postgres.sql("select count(*) from pg_locks where mode = 'AccessExclusiveLock'") != "0"
+            postgres.sql(
+                "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted \
+                 and relation = 'locked'::regclass",
+            ) == "1"
         });
         crate::fixture::terminate(&postgres, "locked", "all");
         until("connected", || backends(&postgres, "locked").len() == 4);
