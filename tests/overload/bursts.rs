@@ -95,9 +95,9 @@ fn a_lane_in_overload_costs_another_nothing() {
     expect_answers_and_refusals(&overload);
     assert!(overload.of(503).count() > overload.of(200).count());
     assert_eq!(other.of(200).count(), 300, "nobody is refused");
-    let half = other.of(200).quantile(0.5);
-    println!("the other lane's p50: {half:?}");
-    assert!(half < Duration::from_millis(50), "{half:?}");
+    let halves = [&other, &overload].map(|it| it.of(200).quantile(0.5));
+    println!("p50 of the other lane and of the one in overload: {halves:?}");
+    assert!(halves[0] < halves[1] / 2, "{halves:?}");
 }
 
 #[test]

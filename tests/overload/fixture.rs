@@ -61,6 +61,10 @@ pub fn postgres() -> Arc<Postgres> {
     Postgres::shared(&SHARED, || Postgres::start(SCHEMA))
 }
 
+/// A machine that stands still for half a second costs a good answer its time. No number of attempts makes
+/// a server good that lets too many wait.
+pub const ATTEMPTS: usize = 4;
+
 /// The text of a request.
 pub fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")

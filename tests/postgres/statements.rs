@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::fixture::{ROUTES, check, get, shared, until, with};
-use crate::support::Server;
+use crate::support::{Client, Server};
 
 const ONE: [&str; 2] = ["--connections-per-core", "1"];
 
@@ -145,44 +145,60 @@ method = \"GET\"
 path = \"/slow/{id}\"
 result = \"one\"
 lane = \"narrow\"
-timeout = \"5s\"
+timeout = \"20s\"
 cancel = true
-sql = \"select :id::int4 as id from pg_sleep(1.5)\"
+sql = \"select :id::int4 as id from pg_sleep(:seconds)\"
+[route.params]
+seconds = { in = \"query\" }
 "
     .to_owned();
     let routes = routes + ROUTES;
-    let flags = ["--acquire-timeout", "500ms"];
-    let server = Server::start(&routes, &postgres.url(), &flags).ready();
-    let start = Instant::now();
-    let mut clients: Vec<_> = (1..=5).map(|_| server.client()).collect();
-    for (client, id) in clients.iter_mut().zip(1..) {
-        client.send(get(&format!("/slow/{id}")));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let refused = clients[4].response();
-    assert_eq!(refused.status, 503);
-    assert!(refused.text().contains("Too many"), "{}", refused.text());
+    let url = with(&postgres.url(), "application_name=narrow");
+    let server = Server::start(&routes, &url, &["--acquire-timeout", "1s"]).ready();
+    let address = server.address;
+    let ask = |id: usize| {
+        let mut client = Client::connect(address);
+        let response = client.request("GET", &format!("/slow/{id}?seconds=4"), None);
+        (id, response, Instant::now())
+    };
+    let (mut answers, other) = std::thread::scope(|scope| {
+        let asked: Vec<_> = (1..=5).map(|id| scope.spawn(move || ask(id))).collect();
+        until("one sleeps", || postgres.sql(&sleeping("narrow")) == "1");
+        assert_eq!(server.get("/items/4").status, 200);
+        let other = Instant::now();
+        let answers = asked.into_iter().map(|it| it.join().unwrap());
+        (answers.collect::<Vec<_>>(), other)
+    });
+    answers.sort_by_key(|(_, _, at)| *at);
+    let (refused, rest) = answers.split_first().expect("five");
+    assert_eq!(refused.1.status, 503);
     assert!(
-        start.elapsed() < Duration::from_millis(450),
-        "refused at once"
+        refused.1.text().contains("Too many"),
+        "{}",
+        refused.1.text()
     );
-    for client in &mut clients[1..4] {
-        let late = client.response();
+    let (first, late) = rest.split_last().expect("four");
+    for (_, late, _) in late {
         assert_eq!(late.status, 503);
         assert!(late.text().contains("in time"), "{}", late.text());
         assert_eq!(late.field("retry-after"), Some("1"));
     }
-    assert!(start.elapsed() < Duration::from_millis(1400));
-    // The other lane never waited.
-    assert_eq!(server.get("/items/4").status, 200);
-    let first = clients[0].response();
+    let (id, first, at) = first;
+    assert!(other < *at, "the other lane waited");
     assert_eq!(first.status, 200);
-    check(&first, 1);
+    check(first, *id);
     // Nobody holds the place that those who gave up were waiting for.
     for _ in 0..2 {
-        let response = server.get("/slow/7");
-        assert_eq!(response.status, 200);
+        assert_eq!(server.get("/slow/7?seconds=0").status, 200);
     }
+}
+
+/// How many statements of a server sleep.
+fn sleeping(name: &str) -> String {
+    format!(
+        "select count(*) from pg_stat_activity \
+         where application_name = '{name}' and wait_event = 'PgSleep'"
+    )
 }
 
 #[test]
@@ -194,17 +210,16 @@ fn a_statement_whose_client_has_gone_is_cancelled_and_its_place_is_free() {
     let url = with(&postgres.url(), "application_name=gone");
     let flags = ["--connections-per-core", "2"];
     let server = Server::start(routes, &url, &flags).ready();
-    let sleeping = "select count(*) from pg_stat_activity \
-                    where application_name = 'gone' and wait_event = 'PgSleep'";
+    let sleeping = sleeping("gone");
     for _ in 0..3 {
         // Two run, two wait in the queue; all four clients go.
         let mut clients: Vec<_> = (0..4).map(|_| server.client()).collect();
         for client in &mut clients {
             client.send(get("/slow/15"));
         }
-        until("two sleep", || postgres.sql(sleeping) == "2");
+        until("two sleep", || postgres.sql(&sleeping) == "2");
         drop(clients);
-        let took = until("none sleeps", || postgres.sql(sleeping) == "0");
+        let took = until("none sleeps", || postgres.sql(&sleeping) == "0");
         assert!(took < Duration::from_secs(10), "{took:?}");
         assert_eq!(server.get("/slow/0").text(), "7");
     }
