@@ -57,6 +57,7 @@ pub mod admin;
 
 pub mod error;
 
+pub mod channel;
 pub mod duration;
 pub mod limits;
 pub mod random;

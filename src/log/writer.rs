@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Style, access, priority, text};
+use crate::channel::{Receiver, Sender, channel};
 use crate::limits;
 
 /// Bytes that a line in the queue has beside its own: its place there and what its memory is rounded up to.
@@ -203,7 +204,7 @@ impl Writer {
     fn run(mut self) {
         loop {
             let first = match self.untold() {
-                0 => self.receiver.recv().map_err(RecvTimeoutError::from),
+                0 => self.receiver.recv(),
                 _ => self.receiver.recv_timeout(TELL_INTERVAL),
             };
             match first {

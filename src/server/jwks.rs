@@ -1,7 +1,8 @@
 //! The keys that an issuer publishes (`jwks_url`), fetched by a thread of their own, never by a core.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Instant;
 
@@ -10,17 +11,25 @@ use rustls::crypto::ring;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use crate::channel::{Receiver, Sender, channel};
 use crate::guard::auth::JwtKeys;
 use crate::limits;
 
 /// Asks for the keys to be fetched again: a token names one that is not known.
 #[derive(Clone, Debug)]
-pub struct Asker(SyncSender<()>);
+pub struct Asker {
+    way: Sender<()>,
+    /// Somebody has asked, and no fetch has begun since.
+    asked: Arc<AtomicBool>,
+}
 
 impl Asker {
     /// Never waits. Whoever asks while somebody has asked already is answered with them.
     pub fn ask(&self) {
-        let _ = self.0.try_send(());
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            // The thread ends after the last of these.
+            let _ = self.way.send(());
+        }
     }
 }
 
@@ -49,18 +58,23 @@ pub fn start(
     };
     let first = publication.fetch_and_tell();
     let fetched = Instant::now();
-    // One place: the fetch that the first one brings about is for all who ask before it begins.
-    let (sender, asked) = sync_channel(1);
+    let (way, questions) = channel();
+    let asked = Arc::<AtomicBool>::default();
+    let asker = Asker {
+        way,
+        asked: asked.clone(),
+    };
     thread::Builder::new()
         .name("jwks".to_owned())
-        .spawn(move || publication.serve(&asked, fetched, &deliver))?;
-    Ok((Asker(sender), first))
+        .spawn(move || publication.serve(&questions, &asked, fetched, &deliver))?;
+    Ok((asker, first))
 }
 
 impl Publication {
     fn serve(
         &mut self,
-        asked: &Receiver<()>,
+        questions: &Receiver<()>,
+        asked: &AtomicBool,
         mut fetched: Instant,
         deliver: &dyn Fn(Arc<JwtKeys>),
     ) {
@@ -69,13 +83,14 @@ impl Publication {
                 true => limits::JWKS_INTERVAL_MIN, // nobody can be let in as it is
                 false => limits::JWKS_REFRESH,
             };
-            if asked.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+            if questions.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
             let next = fetched + limits::JWKS_INTERVAL_MIN;
             thread::sleep(next.saturating_duration_since(Instant::now()));
             // What was asked until here is answered by what follows; what is asked during it may not be.
-            while asked.try_recv().is_ok() {}
+            asked.store(false, Ordering::Release);
+            while questions.try_recv().is_ok() {}
             let keys = self.fetch_and_tell();
             fetched = Instant::now();
             if let Some(keys) = keys {

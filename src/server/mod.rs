@@ -38,7 +38,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::{self, Subject};
 use crate::api::{Api, Resolved};
+use crate::channel::{Sender, channel};
 use crate::config::Config;
 use crate::guard::auth::JwtKeys;
 use crate::limits;
@@ -111,7 +112,7 @@ enum News {
     /// Keys that an issuer has published, by their source.
     Keys(u64, Arc<JwtKeys>),
     /// To dump histograms, and whom to tell of it.
-    Dump(Option<Sender<dumps::Outcome>>),
+    Dump(Option<mpsc::Sender<dumps::Outcome>>),
     /// What a core has done.
     Snapshot(Box<Snapshot>),
     /// A core has ended, well or not.

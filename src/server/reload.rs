@@ -8,7 +8,6 @@
 //! out must not wait for a routes file that is being edited, nor a key that is withdrawn.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,7 @@ use super::shard::Control;
 use super::succession::{Order, Served};
 use super::{Cores, News};
 use crate::api::Api;
+use crate::channel::Sender;
 use crate::guard::auth::JwtKeys;
 use crate::limits;
 use crate::metrics::Places;

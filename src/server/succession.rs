@@ -8,7 +8,6 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::News;
@@ -17,6 +16,7 @@ use super::jwks::Asker;
 use super::rate_limit::{Limiter, Numbers};
 use super::reporting::Books;
 use crate::api::Api;
+use crate::channel::Sender;
 use crate::check;
 use crate::config::Config;
 use crate::guard::auth::Keys;

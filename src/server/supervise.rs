@@ -1,11 +1,12 @@
 //! The control thread while the cores run, and while they come home.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::listener::Bound;
 use super::shard::Control;
 use super::{Cores, Error, News};
+use crate::channel::{Receiver, Sender};
 
 /// How much longer than the drain timeout the cores get to come home before they are given up.
 const HOMECOMING: Duration = Duration::from_secs(1);

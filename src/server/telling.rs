@@ -1,7 +1,7 @@
 //! What the admin port is given to tell of.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::handover::Shares;
@@ -10,6 +10,7 @@ use super::shard::Control;
 use super::{Cores, Error, News};
 use crate::admin::{self, Heartbeat, Parts, Subject};
 use crate::api::{Api, Resolved};
+use crate::channel::Sender;
 use crate::check;
 use crate::config::Config;
 use crate::pg::url::Target;
@@ -52,7 +53,7 @@ fn subject(
         api: api.clone(),
         resolved,
         dump: Box::new(move || {
-            let (tell, told) = channel();
+            let (tell, told) = mpsc::channel();
             // Nobody listens any more once the server has stopped, and nobody tells.
             let _ = news.send(News::Dump(Some(tell)));
             let outcome = told.recv_timeout(DUMP_PATIENCE);

@@ -9,7 +9,6 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use super::handover::{self, Line, Shares};
 use super::listener::Bound;
 use super::succession::Order;
 use super::{Cores, Error, News};
+use crate::channel::{Receiver, Sender};
 use crate::limits;
 
 /// How long a new process may take to get ready: checking its routes, connecting to Postgres.

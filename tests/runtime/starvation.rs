@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::support::core_thread::StoppedCore;
 use crate::support::process::{threads, waited_for_cpu};
 use crate::support::{Client, Postgres, Server, Signal};
 
@@ -190,4 +191,21 @@ fn a_core_that_is_stopped_goes_on() {
         answers > 20 && served > 20,
         "{answers} and {served} answers"
     );
+}
+
+/// A core that has stopped in the middle of waking the control thread, with whatever it holds then, is
+/// told of like any other, and nobody waits for it.
+#[test]
+fn a_core_that_is_stopped_as_it_wakes_another_thread_keeps_nobody() {
+    let postgres = Postgres::shop();
+    let mut server = shop(&postgres, first_cpu());
+    for _ in 0..3 {
+        server.forget_log();
+        // It hands over once a second what it has done.
+        let stopped = StoppedCore::stop_as_it_wakes(server.pid());
+        server.wait_for_line("a core is stuck");
+        drop(stopped);
+        server.wait_for_line("the core that was stuck goes on");
+        assert_eq!(server.get("/users/42").status, 200);
+    }
 }
