@@ -1,7 +1,6 @@
-use std::process::{Child, Command, Stdio};
-
 use serde_json::Value;
 
+use crate::support::core_thread::StoppedCore;
 use crate::support::{Client, Postgres, SHOP_SECRET, Server, Signal, TempDir, pinion, wait_until};
 use crate::traffic::{ask, get, json, shop};
 
@@ -322,64 +321,11 @@ fn a_reload_that_was_refused_is_told_and_leaves_it_ready() {
     wait_until("it is taken", || state() == "ok");
 }
 
-/// One thread of another process that stands still until it is dropped: traced and interrupted (ptrace(2)).
-pub struct Held(Child);
-
-impl Held {
-    /// Holds the core's thread of a server.
-    pub fn core(server: &Server) -> Held {
-        const SCRIPT: &str = "
-import ctypes, sys
-ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-SEIZE, INTERRUPT, thread = 0x4206, 0x4207, int(sys.argv[1])
-assert ptrace(SEIZE, thread, None, None) == 0, ctypes.get_errno()
-assert ptrace(INTERRUPT, thread, None, None) == 0, ctypes.get_errno()
-print('held', flush=True)
-sys.stdin.read()
-";
-        let child = Command::new("python3")
-            .args(["-c", SCRIPT, &core_thread(server).to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
-        let mut held = Held(child);
-        let out = held.0.stdout.take().expect("it is piped");
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).expect("a line");
-        assert_eq!(
-            line, "held\n",
-            "the kernel lets a process trace its sibling"
-        );
-        held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // With its tracer gone a thread goes on.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The thread of core 0: the first of its name.
-fn core_thread(server: &Server) -> u32 {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
-    let threads = tasks.map(|task| task.expect("a thread").path());
-    let named = threads.filter(|task| {
-        std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "core-0\n")
-    });
-    let ids = named.filter_map(|task| task.file_name()?.to_str()?.parse().ok());
-    ids.min().expect("a thread named core-0")
-}
-
 #[test]
 fn a_core_that_stands_still_can_not_hide() {
     let postgres = Postgres::shop();
     let (mut server, admin) = shop(&postgres);
-    let held = Held::core(&server);
+    let held = StoppedCore::stop(server.pid());
     wait_until("it is noticed", || get(admin, "/livez").status == 503);
     let alive = json(admin, "/livez");
     assert_eq!(alive["status"], "stuck");

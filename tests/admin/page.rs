@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::answers::Held;
+use crate::support::core_thread::StoppedCore;
 use crate::support::devtools::Page;
 use crate::support::{Postgres, Signal, TempDir, process, wait_until};
 use crate::traffic::{Traffic, get, shop};
@@ -201,7 +201,7 @@ fn it_says_plainly_when_a_core_is_stuck_and_when_nobody_answers() {
     let mut page = Page::new(360, 800);
     page.open(&format!("http://{admin}/"));
     page.wait_for("document.getElementById('status-text').textContent === 'serving'");
-    let held = Held::core(&server);
+    let held = StoppedCore::stop(server.pid());
     page.wait_for("document.getElementById('status-text').textContent === 'a core is stuck'");
     page.wait_for("/core 0 has not moved/.test(document.getElementById('problems').innerText)");
     assert_eq!(

@@ -3,14 +3,14 @@
 //! tasks are runnable would show as a gap in which the core's thread did not even want to run.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::support::core_thread::StoppedCore;
-use crate::support::process::{threads, waited_for_cpu};
+use crate::support::process::{core_thread, waited_for_cpu};
 use crate::support::{Client, Postgres, Server, Signal};
 
 /// No core stalls for longer, but for what the scheduler takes away.
@@ -27,17 +27,6 @@ fn stolen() -> Duration {
     let text = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
     let ticks = text.split_whitespace().nth(8).expect("steal");
     Duration::from_millis(10 * ticks.parse::<u64>().expect("a number"))
-}
-
-/// The thread that drives the server's ring. Those that the executor starts for itself have its name,
-/// too, but come after it.
-fn core_thread(server: &Server) -> PathBuf {
-    let named = threads(server.pid()).filter(|thread| {
-        let name = std::fs::read_to_string(thread.join("comm"));
-        name.is_ok_and(|name| name.starts_with("core-"))
-    });
-    let id = |thread: &PathBuf| thread.file_name()?.to_str()?.parse::<u32>().ok();
-    named.min_by_key(id).expect("a thread named core-N")
 }
 
 /// Threads that end when this is dropped, also by a failing test.
@@ -106,7 +95,7 @@ fn hogs(hostile: &mut Hostile, cpu: usize) {
 /// Asks for `/health` for a while; `hinder` may stop the server between the question and the answer
 /// for as long as it says. The longest time that nobody but the runtime can be blamed for.
 fn longest_stall(server: &Server, hinder: impl Fn()) -> (Duration, u32) {
-    let core = core_thread(server);
+    let core = core_thread(server.pid());
     let own = Path::new("/proc/thread-self");
     let taken = || waited_for_cpu(&core) + waited_for_cpu(own) + stolen();
     let mut client = server.client();

@@ -1,8 +1,12 @@
 //! The thread of a core, held up by itself: a signal would stop the whole process.
 
+use std::ffi::OsStr;
+
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+use super::process::core_thread;
 
 /// A core's thread that was stopped as a debugger does, while all others go on. It goes on when this is
 /// dropped, which is to be in the thread that made it.
@@ -11,17 +15,10 @@ pub struct StoppedCore(Pid);
 impl StoppedCore {
     /// That of the first core of a server.
     pub fn stop(server: u32) -> StoppedCore {
-        let tasks = format!("/proc/{server}/task");
-        let threads = std::fs::read_dir(tasks).expect("its threads");
-        let cores = threads
-            .map(|thread| thread.expect("a thread").path())
-            .filter(|thread| {
-                let name = std::fs::read_to_string(thread.join("comm"));
-                name.is_ok_and(|name| name.starts_with("core-"))
-            })
-            .filter_map(|thread| thread.file_name()?.to_str()?.parse().ok());
-        // The executors' helpers have the name, too, and come after them.
-        let core = Pid::from_raw(cores.min().expect("a core"));
+        let core = core_thread(server);
+        let id = core.file_name().and_then(OsStr::to_str);
+        let id = id.and_then(|id| id.parse().ok()).expect("its id");
+        let core = Pid::from_raw(id);
         ptrace::seize(core, ptrace::Options::PTRACE_O_TRACESYSGOOD).expect("its tracer");
         ptrace::interrupt(core).expect("it is traced");
         let core = StoppedCore(core);
