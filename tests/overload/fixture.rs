@@ -63,7 +63,17 @@ pub fn postgres() -> Arc<Postgres> {
 
 /// A machine that stands still for half a second costs a good answer its time. No number of attempts makes
 /// a server good that lets too many wait.
-pub const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 4;
+
+/// Has one of the attempts succeed; each says what is wrong with it.
+pub fn succeeds(attempt: impl Fn() -> Result<(), String>) {
+    let mut attempts = 0;
+    while let Err(fault) = attempt() {
+        println!("{fault}");
+        attempts += 1;
+        assert!(attempts < ATTEMPTS, "{fault}");
+    }
+}
 
 /// The text of a request.
 pub fn get(target: &str) -> String {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fixture::{
-    ATTEMPTS, HEADING, ROUTES, alone, expect_answers_and_refusals, load, postgres, row,
+    HEADING, ROUTES, alone, expect_answers_and_refusals, load, postgres, row, succeeds,
 };
 use crate::support::Server;
 
@@ -30,12 +30,7 @@ fn keeps_its_goodput(path: &str, ideal: f64) {
     println!("{HEADING}");
     half_of_it_is_answered(&server, path, ideal);
     for times in [1.0, 2.0, 5.0] {
-        let mut attempts = 0;
-        while let Err(fault) = try_times(&server, path, ideal, times) {
-            println!("{fault}");
-            attempts += 1;
-            assert!(attempts < ATTEMPTS, "{fault}");
-        }
+        succeeds(|| try_times(&server, path, ideal, times));
     }
     // The overloads are over, and so are their bounds.
     std::thread::sleep(Duration::from_millis(500));

@@ -78,8 +78,19 @@ pub fn with(url: &str, setting: &str) -> String {
 
 /// The process ids of a server's backends.
 pub fn backends(postgres: &Postgres, name: &str) -> Vec<u32> {
-    let sql = format!("select pid from pg_stat_activity where application_name = '{name}'");
-    let pids = postgres.sql(&sql);
+    backends_where(postgres, &format!("application_name = '{name}'"))
+}
+
+/// Of those in which a statement sleeps.
+pub fn sleeping(postgres: &Postgres, name: &str) -> Vec<u32> {
+    let condition = format!("application_name = '{name}' and wait_event = 'PgSleep'");
+    backends_where(postgres, &condition)
+}
+
+fn backends_where(postgres: &Postgres, condition: &str) -> Vec<u32> {
+    let pids = postgres.sql(&format!(
+        "select pid from pg_stat_activity where {condition}"
+    ));
     pids.lines()
         .map(|pid| pid.parse().expect("a process id"))
         .collect()

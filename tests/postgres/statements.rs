@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixture::{ROUTES, check, get, shared, until, with};
+use crate::fixture::{ROUTES, check, get, shared, sleeping, until, with};
 use crate::support::{Client, Server};
 
 const ONE: [&str; 2] = ["--connections-per-core", "1"];
@@ -163,7 +163,7 @@ seconds = { in = \"query\" }
     };
     let (mut answers, other) = std::thread::scope(|scope| {
         let asked: Vec<_> = (1..=5).map(|id| scope.spawn(move || ask(id))).collect();
-        until("one sleeps", || postgres.sql(&sleeping("narrow")) == "1");
+        until("one sleeps", || sleeping(&postgres, "narrow").len() == 1);
         assert_eq!(server.get("/items/4").status, 200);
         let other = Instant::now();
         let answers = asked.into_iter().map(|it| it.join().unwrap());
@@ -193,14 +193,6 @@ seconds = { in = \"query\" }
     }
 }
 
-/// How many statements of a server sleep.
-fn sleeping(name: &str) -> String {
-    format!(
-        "select count(*) from pg_stat_activity \
-         where application_name = '{name}' and wait_event = 'PgSleep'"
-    )
-}
-
 #[test]
 fn a_statement_whose_client_has_gone_is_cancelled_and_its_place_is_free() {
     let postgres = shared();
@@ -210,16 +202,15 @@ fn a_statement_whose_client_has_gone_is_cancelled_and_its_place_is_free() {
     let url = with(&postgres.url(), "application_name=gone");
     let flags = ["--connections-per-core", "2"];
     let server = Server::start(routes, &url, &flags).ready();
-    let sleeping = sleeping("gone");
     for _ in 0..3 {
         // Two run, two wait in the queue; all four clients go.
         let mut clients: Vec<_> = (0..4).map(|_| server.client()).collect();
         for client in &mut clients {
             client.send(get("/slow/15"));
         }
-        until("two sleep", || postgres.sql(&sleeping) == "2");
+        until("two sleep", || sleeping(&postgres, "gone").len() == 2);
         drop(clients);
-        let took = until("none sleeps", || postgres.sql(&sleeping) == "0");
+        let took = until("none sleeps", || sleeping(&postgres, "gone").is_empty());
         assert!(took < Duration::from_secs(10), "{took:?}");
         assert_eq!(server.get("/slow/0").text(), "7");
     }

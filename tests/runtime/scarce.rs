@@ -28,11 +28,15 @@ fn sockets() -> u64 {
 fn the_smallest_queue_serves_thousands_of_sockets() {
     let postgres = Postgres::shop();
     // All of them ask at once, which is no overload that is to be refused here.
-    let flags = ["--ring-depth", "8", "--queue-target", "30s"];
-    let patience = ["--acquire-timeout", "30s", "--statement-timeout", "30s"];
-    let flags = [&flags[..], &patience].concat();
+    let flags = [
+        ["--ring-depth", "8"],
+        ["--queue-target", "30s"],
+        ["--acquire-timeout", "30s"],
+        ["--statement-timeout", "30s"],
+    ];
+    let flags = flags.as_flattened();
     let routes = format!("[lane.default]\nqueue = 4096\n{}", pinion::demo::ROUTES);
-    let mut server = Server::start(&routes, &postgres.url(), &flags).ready();
+    let mut server = Server::start(&routes, &postgres.url(), flags).ready();
     let mut clients: Vec<_> = (0..sockets()).map(|_| server.client()).collect();
     for round in 0..3 {
         let paths = ["/health", "/users/42", "/nowhere"];

@@ -95,9 +95,10 @@ fn hogs(hostile: &mut Hostile, cpu: usize) {
 /// Asks for `/health` for a while; `hinder` may stop the server between the question and the answer
 /// for as long as it says. The longest time that nobody but the runtime can be blamed for.
 fn longest_stall(server: &Server, hinder: impl Fn()) -> (Duration, u32) {
-    let core = core_thread(server.pid());
+    let pid = server.pid();
+    let core = format!("/proc/{pid}/task/{}", core_thread(pid));
     let own = Path::new("/proc/thread-self");
-    let taken = || waited_for_cpu(&core) + waited_for_cpu(own) + stolen();
+    let taken = || waited_for_cpu(Path::new(&core)) + waited_for_cpu(own) + stolen();
     let mut client = server.client();
     let (mut longest, mut answers) = (Duration::ZERO, 0);
     let end = Instant::now() + DURATION;

@@ -1,7 +1,5 @@
 //! The thread of a core, held up by itself: a signal would stop the whole process.
 
-use std::ffi::OsStr;
-
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -15,10 +13,7 @@ pub struct StoppedCore(Pid);
 impl StoppedCore {
     /// That of the first core of a server.
     pub fn stop(server: u32) -> StoppedCore {
-        let core = core_thread(server);
-        let id = core.file_name().and_then(OsStr::to_str);
-        let id = id.and_then(|id| id.parse().ok()).expect("its id");
-        let core = Pid::from_raw(id);
+        let core = Pid::from_raw(core_thread(server) as i32);
         ptrace::seize(core, ptrace::Options::PTRACE_O_TRACESYSGOOD).expect("its tracer");
         ptrace::interrupt(core).expect("it is traced");
         let core = StoppedCore(core);

@@ -48,20 +48,18 @@ pub fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
     threads.into_iter().flatten().flatten().map(|it| it.path())
 }
 
-/// The directory of the thread that drives the ring of a server's first core. Those that the executor starts for
+/// The id of the thread that drives the ring of a server's first core. Those that the executor starts for
 /// itself have its name, too, but come after it: numbers begin anew past the largest.
-pub fn core_thread(pid: u32) -> PathBuf {
+pub fn core_thread(pid: u32) -> u32 {
     let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").expect("the largest id");
     let most: u32 = most.trim().parse().expect("a number");
     let named = threads(pid).filter(|thread| {
         let name = std::fs::read_to_string(thread.join("comm"));
         name.is_ok_and(|name| name.starts_with("core-"))
     });
-    let after = |thread: &PathBuf| {
-        let id: u32 = thread.file_name()?.to_str()?.parse().ok()?;
-        Some((id + most - pid) % most)
-    };
-    named.min_by_key(after).expect("a thread named core-N")
+    let ids = named.filter_map(|thread| thread.file_name()?.to_str()?.parse::<u32>().ok());
+    let first = ids.min_by_key(|id| (id + most - pid) % most);
+    first.expect("a thread named core-N")
 }
 
 /// Time that a thread has spent runnable and not running.
